@@ -1,0 +1,68 @@
+//! What the log says: change events, and the reference to the event that a value came from.
+
+use super::schema::{ColumnIx, EntityIx};
+use super::value::LogValue;
+use smallvec::SmallVec;
+use std::borrow::Cow;
+
+/// What an event did to its row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    /// The row was absent before.
+    Insert,
+    /// The row exists afterwards; nothing is said of before.
+    Upsert,
+    /// The row is gone.
+    Delete,
+    /// Every row of the entity is gone; the key is empty.
+    Truncate,
+}
+
+/// One change of one row, decoded from one line of a log, not yet ordered.
+#[derive(Debug, Clone)]
+pub struct Change<'a> {
+    /// The entity that the event's table or name maps to.
+    pub entity: EntityIx,
+    /// Canonical key text; empty for a truncate.
+    pub key: Cow<'a, str>,
+    /// The key the row had before, where this event moved it: that key is deleted by this event, and columns that the
+    /// event omits are the old row's.
+    pub moved_from: Option<Cow<'a, str>>,
+    /// What happened.
+    pub op: Op,
+    /// `version` of the native format.
+    pub version: Option<i64>,
+    /// The log's own position, where it has one; else file and line count.
+    pub position: Option<Position>,
+    /// Commit or event time, microseconds since 1970 UTC.
+    pub at: Option<i64>,
+    /// The columns that the event carries. For a delete: what it says the row was.
+    pub fields: SmallVec<[(ColumnIx, LogValue<'a>); 16]>,
+}
+
+/// Where in its source an event stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Position {
+    /// A plain number (`pos`, Debezium's `lsn`).
+    Number(u64),
+    /// A PostgreSQL LSN, written `16/B374D848`.
+    Lsn(u64),
+    /// File (index into the source's files) and line, from 1.
+    Line {
+        /// Index into the source's files.
+        file: u32,
+        /// Counted from 1.
+        line: u64,
+    },
+}
+
+/// The event that a folded value came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventRef {
+    /// Index of the `[[log]]`.
+    pub source: u16,
+    /// Where in it.
+    pub position: Position,
+    /// Microseconds since 1970 UTC, where the event says when.
+    pub at: Option<i64>,
+}

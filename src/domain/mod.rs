@@ -1,0 +1,15 @@
+//! The words of the trade as types. No I/O, no async, no terminal.
+//!
+//! [`schema`] names the site's tables, [`value`] what stands in their columns, [`event`] what the log says of a row,
+//! [`finding`] what a scan finds, [`case`] what a person decides, [`phase`] how far a restore is.
+
+pub mod case;
+pub mod error;
+pub mod event;
+pub mod finding;
+pub mod phase;
+pub mod schema;
+pub mod time;
+pub mod value;
+
+pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,53 @@
+//! Instants: microseconds since 1970 UTC, read and written as RFC 3339.
+
+use jiff::{SignedDuration, Timestamp};
+
+/// Reads RFC 3339 with any offset and up to nine fractional digits; microseconds since 1970, rounded down.
+pub fn parse(text: &str) -> Option<i64> {
+    let t: Timestamp = text.trim().parse().ok()?;
+    let floor = i64::from(t.as_nanosecond() < 0 && t.as_nanosecond() % 1000 != 0);
+    Some(t.as_microsecond() - floor)
+}
+
+/// Writes RFC 3339 in UTC with `Z`; fractional digits only where there are any.
+pub fn format(micros: i64) -> String {
+    Timestamp::from_microsecond(micros).map_or_else(|_| format!("{micros}us"), |t| t.to_string())
+}
+
+/// `14:05:09Z`, for screens where the date is today's.
+pub fn clock(micros: i64) -> String {
+    Timestamp::from_microsecond(micros).map_or_else(|_| "??:??:??Z".to_owned(), |t| t.strftime("%H:%M:%SZ").to_string())
+}
+
+/// `2s`, `4m`, `3h`, `2d`: an age or a span, for screens.
+pub fn age(micros: i64) -> String {
+    let s = SignedDuration::from_micros(micros.max(0)).as_secs();
+    match s {
+        0..=99 => format!("{s}s"),
+        100..=5_999 => format!("{}m", s / 60),
+        6_000..=172_799 => format!("{}h", s / 3_600),
+        _ => format!("{}d", s / 86_400),
+    }
+}
+
+/// The wall clock. Only commands, runtimes and the ledger may ask; pure code is told.
+pub fn now() -> i64 {
+    Timestamp::now().as_microsecond()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_any_offset_and_nine_digits() {
+        assert_eq!(parse("2026-11-22T14:05:00Z"), Some(1_795_356_300_000_000));
+        assert_eq!(
+            parse("2026-11-22T15:05:00.123456789+01:00"),
+            Some(1_795_356_300_123_456)
+        );
+        assert_eq!(parse("yesterday"), None);
+        assert_eq!(format(1_795_356_300_123_000), "2026-11-22T14:05:00.123Z");
+        assert_eq!(format(1_795_356_300_000_000), "2026-11-22T14:05:00Z");
+    }
+}
