@@ -13,6 +13,10 @@
 //!
 //! | room | what lives there |
 //! | --- | --- |
+//! | [`config`] | layers of configuration, checks, errors with file and line |
 //! | [`domain`] | the words of the trade as types: schema, values, findings, cases, verbs, errors; no I/O |
+//! | [`restored`] | the restored database: PostgreSQL and SQLite behind one trait |
 
+pub mod config;
 pub mod domain;
+pub mod restored;

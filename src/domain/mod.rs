@@ -8,6 +8,8 @@ pub mod error;
 pub mod event;
 pub mod finding;
 pub mod phase;
+pub mod progress;
+pub mod queue;
 pub mod schema;
 pub mod time;
 pub mod value;

@@ -1,0 +1,5 @@
+//! The configuration: layers, checks, and errors that name file, line and key.
+
+mod types;
+
+pub use types::*;

@@ -1,0 +1,277 @@
+//! The configuration after all layers are merged and checked: what the rest of the program reads.
+
+use crate::domain::schema::Schema;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything configured.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// `[incident]`
+    pub incident: Incident,
+    /// `[restored]`
+    pub restored: Option<Database>,
+    /// `[[log]]`, in order; an index into this is `EventRef::source`.
+    pub logs: Vec<LogConfig>,
+    /// `[hold]`
+    pub hold: Option<HoldConfig>,
+    /// `[schema.*]`, checked: owners and references name entities that exist.
+    pub schema: Schema,
+    /// `[scan]`
+    pub scan: ScanConfig,
+    /// `[ledger]`
+    pub ledger: LedgerConfig,
+    /// `[effects]`: verb name to what it does.
+    pub effects: BTreeMap<String, EffectConfig>,
+    /// `[gate]` checks: name and SQL.
+    pub gate_checks: Vec<(String, String)>,
+    /// `[aws]`
+    pub aws: BTreeMap<String, String>,
+    /// `[cluster]`
+    pub cluster: BTreeMap<String, String>,
+    /// `[roles]`; `None`: whoever runs restitch is lead.
+    pub roles: Option<Roles>,
+    /// The layers read, strongest first, for `doctor`.
+    pub layers: Vec<String>,
+    /// Things worth a warning (an environment variable that means nothing).
+    pub warnings: Vec<String>,
+}
+
+/// `[incident]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incident {
+    /// Names the incident in the ledger.
+    pub id: String,
+    /// Raised by one for a second restore.
+    pub attempt: u32,
+    /// T, microseconds since 1970.
+    pub restored_to: Option<i64>,
+    /// When the cluster stopped, microseconds since 1970.
+    pub stopped_at: Option<i64>,
+    /// `[incident.bad]`
+    pub bad: Option<BadChange>,
+}
+
+impl Default for Incident {
+    fn default() -> Self {
+        Self {
+            id: "incident".to_owned(),
+            attempt: 1,
+            restored_to: None,
+            stopped_at: None,
+            bad: None,
+        }
+    }
+}
+
+/// What the restore undoes; all that are given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BadChange {
+    /// Microseconds since 1970.
+    pub from: Option<i64>,
+    /// Microseconds since 1970.
+    pub to: Option<i64>,
+    /// Transaction ids.
+    pub transaction: Vec<String>,
+    /// Actor.
+    pub actor: Option<String>,
+    /// Entity.
+    pub entity: Option<String>,
+    /// Column values.
+    pub values: BTreeMap<String, String>,
+}
+
+/// How TLS is used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SslMode {
+    /// Chain and host name are verified.
+    #[default]
+    VerifyFull,
+    /// In the clear, because the configuration asks for it.
+    Disable,
+}
+
+/// A secret: never printed.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps it.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself, for the one place that sends it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("<secret>")
+    }
+}
+
+/// Where a database is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DbUrl {
+    /// `sqlite:path`
+    Sqlite(PathBuf),
+    /// `postgres://user@host:port/database`
+    Postgres {
+        /// Host name or address.
+        host: String,
+        /// Port.
+        port: u16,
+        /// Database.
+        database: String,
+        /// User.
+        user: String,
+        /// Password from the URL's variable, `password_file`, `PGPASSWORD` or `.pgpass`.
+        password: Option<Secret>,
+    },
+}
+
+/// `[restored]`, and every other place that names a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Database {
+    /// Where.
+    pub url: DbUrl,
+    /// `verify-full` unless `disable` is asked for.
+    pub sslmode: SslMode,
+    /// PEM bundle; the system's roots otherwise.
+    pub sslrootcert: Option<PathBuf>,
+    /// RDS IAM authentication.
+    pub iam_auth: bool,
+}
+
+/// Kinds of log sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the words of the configuration, said there")]
+pub enum SourceKind {
+    File,
+    Database,
+    Kafka,
+    Postgres,
+}
+
+/// Kinds of log formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the words of the configuration, said there")]
+pub enum FormatKind {
+    Native,
+    Wal2json,
+    Debezium,
+    OmPlus,
+    SalesforceCdc,
+}
+
+/// What orders the events of a key within one source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderBy {
+    /// The event's `version`.
+    Version,
+    /// Its position.
+    Position,
+}
+
+/// One `[[log]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Names it in evidence.
+    pub name: String,
+    /// Where it comes from.
+    pub source: SourceKind,
+    /// Path or glob for `file`, resolved against the configuration file's folder; `-` is stdin.
+    pub path: Option<String>,
+    /// How it is written.
+    pub format: FormatKind,
+    /// `None`: version for `native` whose first event has one, else position.
+    pub order: Option<OrderBy>,
+}
+
+/// `[hold]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoldConfig {
+    /// `file` or `kafka`.
+    pub source: SourceKind,
+    /// Path or glob for `file`.
+    pub path: Option<String>,
+    /// Brokers for `kafka`.
+    pub brokers: Vec<String>,
+    /// Topic for `kafka`.
+    pub topic: Option<String>,
+    /// How long it keeps an order.
+    pub window: Duration,
+    /// How it is written.
+    pub format: FormatKind,
+}
+
+/// `[scan]`
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ScanConfig {
+    /// Largest table, in bytes, that is searched for moved rows without an index.
+    pub moved_limit: u64,
+    /// Share of malformed lines, 0 to 1, above which the scan fails.
+    pub reject_limit: f64,
+    /// Most connections to the restored database at once.
+    pub connections: usize,
+    /// A batch of rows aims at this.
+    pub batch_target: Duration,
+}
+
+impl Default for ScanConfig {
+    fn default() -> Self {
+        Self {
+            moved_limit: 10_000_000_000,
+            reject_limit: 0.01,
+            connections: 2,
+            batch_target: Duration::from_millis(200),
+        }
+    }
+}
+
+/// `[ledger]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerConfig {
+    /// SQLite file or PostgreSQL.
+    pub database: Database,
+    /// One PostgreSQL login for several people.
+    pub shared_login: bool,
+}
+
+impl Default for LedgerConfig {
+    fn default() -> Self {
+        Self {
+            database: Database {
+                url: DbUrl::Sqlite(PathBuf::from("restitch.db")),
+                sslmode: SslMode::VerifyFull,
+                sslrootcert: None,
+                iam_auth: false,
+            },
+            shared_login: false,
+        }
+    }
+}
+
+/// What a verb does beyond the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EffectConfig {
+    /// `record`, `sql`, `kafka` or `http`.
+    pub kind: String,
+    /// The other keys (`topic`, `url`).
+    pub settings: BTreeMap<String, String>,
+}
+
+/// `[roles]`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Roles {
+    /// May look.
+    pub viewer: Vec<String>,
+    /// May claim and decide.
+    pub operator: Vec<String>,
+    /// May also take over, confirm and reopen.
+    pub lead: Vec<String>,
+}

@@ -1,0 +1,239 @@
+//! The work queue as the ledger keeps it and the console shows it: rows, claims, decisions, counts.
+
+use super::case::{FoundCase, State, Verb};
+use super::finding::Kind;
+use serde::{Deserialize, Serialize};
+
+/// A person's lease on a case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The ledger login (SQLite: the system user).
+    pub by: String,
+    /// Microseconds since 1970 at which it lapses.
+    pub until: i64,
+    /// Raised at every change of holder: a sleeper who wakes up with an older one is refused.
+    pub fence: i64,
+}
+
+/// One line of the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaseRow {
+    /// The case's id.
+    pub id: Box<str>,
+    /// What people call it.
+    pub label: Box<str>,
+    /// MACD action, or the entity's name where no order owns it.
+    pub action: Box<str>,
+    /// The distinct kinds of its findings, in order.
+    pub kinds: Vec<Kind>,
+    /// Where it stands.
+    pub state: State,
+    /// The verb of its last decision.
+    pub verb: Option<Verb>,
+    /// A live lease; a lapsed one is none.
+    pub claim: Option<Claim>,
+    /// Cases to decide first, and their labels, first first.
+    pub blocked_by: Vec<(Box<str>, Box<str>)>,
+    /// How many cases wait for this one.
+    pub waited_for: u32,
+    /// The configured columns.
+    pub show: Vec<Box<str>>,
+    /// A proof failed, and this is where it was decided before.
+    pub disproven: bool,
+    /// Microseconds since 1970 at which a held order may be lost.
+    pub dies_at: Option<i64>,
+}
+
+/// A decision as it stands in the ledger.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Idempotency key.
+    pub key: String,
+    /// What was decided.
+    pub verb: Verb,
+    /// Why.
+    pub reason: String,
+    /// Who decided.
+    pub by: String,
+    /// Microseconds since 1970.
+    pub at: i64,
+    /// The referring column to relink (`--ref`).
+    #[serde(rename = "ref")]
+    pub reference: Option<String>,
+    /// Key, case or person (`--to`).
+    pub to: Option<String>,
+    /// Evidence, given with the decision or by `done`.
+    pub evidence: Option<String>,
+    /// Microseconds since 1970 (`--until`).
+    pub until: Option<i64>,
+    /// What a person must do outside, step by step.
+    pub steps: Vec<String>,
+    /// The last proof: whether it held, and what was read.
+    pub proof: Option<(bool, String)>,
+}
+
+/// What a person asks for when deciding.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Decide {
+    /// The case decided.
+    pub case: String,
+    /// Its idempotency key: the same key with the same content is the same decision.
+    pub key: String,
+    /// The verb.
+    pub verb: Option<Verb>,
+    /// Why.
+    pub reason: String,
+    /// `--ref`.
+    pub reference: Option<String>,
+    /// `--to`.
+    pub to: Option<String>,
+    /// `--evidence`.
+    pub evidence: Option<String>,
+    /// `--until`, microseconds since 1970.
+    pub until: Option<i64>,
+    /// `--confirm`.
+    pub confirm: Option<String>,
+    /// The fence of the claim under which the screen was drawn; `None` takes the claim as it is now.
+    pub fence: Option<i64>,
+}
+
+/// A note somebody wrote on a case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Who.
+    pub by: String,
+    /// Microseconds since 1970.
+    pub at: i64,
+    /// The text.
+    pub text: String,
+}
+
+/// Everything the ledger has on one case.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CaseFile {
+    /// As the last scan found it.
+    pub found: FoundCase,
+    /// Where it stands.
+    pub state: State,
+    /// A live lease.
+    pub claim: Option<Claim>,
+    /// A proof failed since it was decided.
+    pub disproven: bool,
+    /// The decision that counts now.
+    pub decision: Option<Decision>,
+    /// Notes, oldest first.
+    pub notes: Vec<Note>,
+    /// Cases that wait for this one: id and label.
+    pub waited_for_by: Vec<(String, String)>,
+}
+
+/// What stands in the queue, all together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// By [`State::ALL`].
+    pub states: [u64; State::ALL.len()],
+    /// Cases not yet settled, by the first of their kinds in [`Kind::ALL`]: they add up to the unsettled.
+    pub kinds: [u64; Kind::ALL.len()],
+    /// Cases both lost and orphaned among the unsettled.
+    pub lost_and_orphaned: u64,
+}
+
+impl Counts {
+    /// Every case ever opened in the incident.
+    pub fn total(&self) -> u64 {
+        self.states.iter().sum()
+    }
+
+    /// Cases in this state.
+    pub fn of(&self, state: State) -> u64 {
+        State::ALL
+            .iter()
+            .position(|s| *s == state)
+            .map_or(0, |i| self.states[i])
+    }
+
+    /// Cases that are still work.
+    pub fn unsettled(&self) -> u64 {
+        State::ALL
+            .iter()
+            .zip(self.states)
+            .filter(|(s, _)| !s.is_settled())
+            .map(|(_, n)| n)
+            .sum()
+    }
+}
+
+/// Which cases to list; empty lists all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only this state.
+    pub state: Option<State>,
+    /// Only cases with a finding of this kind.
+    pub kind: Option<Kind>,
+    /// Only cases of this order: its key or its label.
+    pub order: Option<String>,
+}
+
+/// What a scan did to the ledger's cases.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ScanCounts {
+    /// Every case ever opened in the incident.
+    pub total: u64,
+    /// Opened by this scan (new, or open again for new findings).
+    pub opened: u64,
+    /// Changed in content by this scan.
+    pub updated: u64,
+    /// No longer found, and nobody had decided.
+    pub gone: u64,
+}
+
+/// A log line that could not be read as an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reject {
+    /// Name of the `[[log]]` (or `hold`).
+    pub source: String,
+    /// File and line.
+    pub position: String,
+    /// Why.
+    pub reason: String,
+    /// Its first bytes.
+    pub excerpt: String,
+}
+
+/// One line of the audit trail, as `audit list --json` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditLine {
+    /// Number within the chain, from 1, without gaps.
+    pub seq: u64,
+    /// RFC 3339, UTC, microseconds.
+    pub at: String,
+    /// The ledger login.
+    pub who: String,
+    /// `claim`, `drop`, `decide`, `prove`, `refuse`, …
+    pub action: String,
+    /// The case, where it is about one.
+    pub case: Option<String>,
+    /// The verb, where it is about one.
+    pub verb: Option<String>,
+    /// The decision's idempotency key.
+    pub key: Option<String>,
+    /// `ok`, `refused` or `unconfirmed`.
+    pub outcome: String,
+    /// Reason, note text, refusal.
+    pub why: Option<String>,
+    /// SHA-256 over this line and the hash before it, hex.
+    pub hash: String,
+}
+
+/// What the hold is about to lose.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldClock {
+    /// Orders held.
+    pub held: u64,
+    /// Of them copied to safety.
+    pub rescued: u64,
+    /// Lost by age.
+    pub lost: u64,
+    /// Microseconds since 1970 from which loss is possible.
+    pub loss_from: Option<i64>,
+}
