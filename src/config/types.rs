@@ -145,6 +145,21 @@ pub struct Database {
     pub sslrootcert: Option<PathBuf>,
     /// RDS IAM authentication.
     pub iam_auth: bool,
+    /// File whose first line is the password, mode 0600; read when connecting, not when loading.
+    pub password_file: Option<PathBuf>,
+}
+
+impl Database {
+    /// A database at this URL, with the defaults for everything else.
+    pub const fn at(url: DbUrl) -> Self {
+        Self {
+            url,
+            sslmode: SslMode::VerifyFull,
+            sslrootcert: None,
+            iam_auth: false,
+            password_file: None,
+        }
+    }
 }
 
 /// Kinds of log sources.
@@ -190,6 +205,28 @@ pub struct LogConfig {
     pub format: FormatKind,
     /// `None`: version for `native` whose first event has one, else position.
     pub order: Option<OrderBy>,
+    /// For `database` and `postgres`.
+    pub database: Option<Database>,
+    /// Brokers for `kafka`.
+    pub brokers: Vec<String>,
+    /// Topic for `kafka`.
+    pub topic: Option<String>,
+}
+
+impl LogConfig {
+    /// A log of files, ordered as its format does by default.
+    pub fn file(name: impl Into<String>, path: impl Into<String>, format: FormatKind) -> Self {
+        Self {
+            name: name.into(),
+            source: SourceKind::File,
+            path: Some(path.into()),
+            format,
+            order: None,
+            database: None,
+            brokers: Vec::new(),
+            topic: None,
+        }
+    }
 }
 
 /// `[hold]`
@@ -245,12 +282,7 @@ pub struct LedgerConfig {
 impl Default for LedgerConfig {
     fn default() -> Self {
         Self {
-            database: Database {
-                url: DbUrl::Sqlite(PathBuf::from("restitch.db")),
-                sslmode: SslMode::VerifyFull,
-                sslrootcert: None,
-                iam_auth: false,
-            },
+            database: Database::at(DbUrl::Sqlite(PathBuf::from("restitch.db"))),
             shared_login: false,
         }
     }
