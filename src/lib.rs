@@ -16,7 +16,11 @@
 //! | [`config`] | layers of configuration, checks, errors with file and line |
 //! | [`domain`] | the words of the trade as types: schema, values, findings, cases, verbs, errors; no I/O |
 //! | [`restored`] | the restored database: PostgreSQL and SQLite behind one trait |
+//! | [`text`] | text that may stand on a terminal: nothing in the data can move a cursor or pass for something else |
+//! | [`theme`] | the colours by what they mean, from files |
 
 pub mod config;
 pub mod domain;
 pub mod restored;
+pub mod text;
+pub mod theme;
