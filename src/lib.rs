@@ -18,9 +18,11 @@
 //! | [`restored`] | the restored database: PostgreSQL and SQLite behind one trait |
 //! | [`text`] | text that may stand on a terminal: nothing in the data can move a cursor or pass for something else |
 //! | [`theme`] | the colours by what they mean, from files |
+//! | [`sim`] | a seeded incident with its truth, a simulated restore and order system: the demo |
 
 pub mod config;
 pub mod domain;
 pub mod restored;
+pub mod sim;
 pub mod text;
 pub mod theme;

@@ -1,0 +1,55 @@
+//! A seeded incident: order traffic before and after a restore point, the log of it, the restored database, the hold.
+//!
+//! `model` holds the tables, `life` the life of an order, `story` the whole night, `write` puts it into files,
+//! `truth` knows what a scan of them must find. The demo, the tests and the screenshots are made of it.
+
+mod life;
+mod model;
+mod rng;
+mod story;
+mod truth;
+mod write;
+
+pub use story::Times;
+pub use truth::{TrueCase, TrueFinding, Truth};
+
+use crate::domain::Result;
+use std::path::{Path, PathBuf};
+
+/// Orders of an incident unless told otherwise.
+pub const ORDERS: usize = 2_000;
+
+/// An incident: a function of its seed and its size.
+pub struct Incident {
+    seed: u64,
+    story: story::Story,
+}
+
+impl Incident {
+    /// Makes it up: so many orders between the first and the stop.
+    pub fn new(seed: u64, orders: usize) -> Self {
+        Self {
+            seed,
+            story: story::tell(seed, orders),
+        }
+    }
+
+    /// When what happened.
+    pub const fn times(&self) -> &Times {
+        &self.story.times
+    }
+
+    /// Writes `restored.db`, `log.ndjson`, `hold.ndjson` and `restitch.toml` into the folder; gives the path of the last.
+    pub fn write(&self, folder: &Path) -> Result<PathBuf> {
+        write::all(&self.story, self.seed, folder)?;
+        Ok(folder.join(write::CONFIG))
+    }
+
+    /// What a scan of it must find.
+    pub fn truth(&self) -> Truth {
+        truth::of(&self.story)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+use super::*;
+use crate::domain::finding::Kind;
+use std::collections::BTreeMap;
+use std::fs;
+
+fn files(seed: u64, orders: usize) -> BTreeMap<String, Vec<u8>> {
+    let folder = tempfile::tempdir().unwrap();
+    Incident::new(seed, orders).write(folder.path()).unwrap();
+    fs::read_dir(folder.path())
+        .unwrap()
+        .map(|f| f.unwrap())
+        .map(|f| (f.file_name().into_string().unwrap(), fs::read(f.path()).unwrap()))
+        .collect()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_and_another_does_not() {
+    let (a, b, c) = (files(7, 300), files(7, 300), files(8, 300));
+    assert_eq!(
+        a.keys().collect::<Vec<_>>(),
+        ["hold.ndjson", "log.ndjson", "restitch.toml", "restored.db"]
+    );
+    for name in a.keys() {
+        assert!(a[name] == b[name], "{name} differs between two runs");
+        assert!(a[name] != c[name], "{name} does not depend on the seed");
+    }
+}
+
+#[test]
+fn every_kind_of_damage_is_there_at_the_usual_size() {
+    for seed in 1..4 {
+        let truth = Incident::new(seed, ORDERS).truth();
+        let mut kinds: BTreeMap<(String, Kind), usize> = BTreeMap::new();
+        for (entity, _, kind) in truth.cases.values().flat_map(|c| c.findings.keys()) {
+            *kinds.entry((entity.clone(), *kind)).or_default() += 1;
+        }
+        for (entity, kind) in [
+            ("order", Kind::Lost),
+            ("order", Kind::Moved),
+            ("order", Kind::Regressed),
+            ("order", Kind::Undeleted),
+            ("order", Kind::Collided),
+            ("order", Kind::InDoubt),
+            ("order", Kind::Orphaned),
+            ("order_item", Kind::Moved),
+            ("order_item", Kind::Collided),
+            ("plan", Kind::Lost),
+            ("plan_item", Kind::Regressed),
+            ("inventory_item", Kind::Undeleted),
+            ("asset", Kind::Regressed),
+            ("catalog", Kind::Lost),
+            ("catalog", Kind::Undeleted),
+            ("metadata", Kind::Undeleted),
+            ("metadata", Kind::Regressed),
+            ("system_instance", Kind::Regressed),
+        ] {
+            let n = kinds.get(&(entity.to_owned(), kind)).copied().unwrap_or_default();
+            assert!(n > 0, "seed {seed}: no {} {entity}: {kinds:?}", kind.name());
+        }
+        let orders = truth.cases.values().filter(|c| c.order.is_some()).count();
+        assert!(
+            orders * 100 / ORDERS >= 20 && orders * 100 / ORDERS <= 33,
+            "seed {seed}: {orders} orders have a case"
+        );
+        let held = truth.cases.keys().filter(|id| id.starts_with("held:")).count();
+        assert!(held > 3, "seed {seed}: {held} held orders have a case");
+        let survived = truth.cases.values().filter(|c| {
+            let of = |kind| c.findings.keys().any(|(e, _, k)| e == "order" && *k == kind);
+            of(Kind::Orphaned) && !of(Kind::Lost) && !of(Kind::Moved) && c.order.is_some()
+        });
+        assert!(survived.count() > 3, "seed {seed}: orphans that survived");
+    }
+}
