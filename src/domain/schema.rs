@@ -154,7 +154,14 @@ pub struct Catalogue {
 
 /// The names closest in spelling to `name`, at most three, best first, joined for a message.
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let mut ranked: Vec<(usize, &str)> = known.map(|k| (strsim::damerau_levenshtein(name, k), k)).collect();
+    // People rarely get the first letter wrong: it decides between equals (`tabel` is `table`, not `label`).
+    let rank = |k: &str| {
+        (
+            strsim::damerau_levenshtein(name, k),
+            k.chars().next() != name.chars().next(),
+        )
+    };
+    let mut ranked: Vec<_> = known.map(|k| (rank(k), k)).collect();
     ranked.sort_unstable();
     let names: Vec<&str> = ranked.into_iter().take(3).map(|(_, k)| k).collect();
     names.join(", ")
