@@ -1,10 +1,11 @@
 //! A seeded incident: order traffic before and after a restore point, the log of it, the restored database, the hold.
 //!
-//! `model` holds the tables, `life` the life of an order, `story` the whole night, `write` puts it into files,
+//! `model` holds the tables, `life` the life of an order and `plan` its steps, `story` the whole night, `write` puts it into files,
 //! `truth` knows what a scan of them must find. The demo, the tests and the screenshots are made of it.
 
 mod life;
 mod model;
+mod plan;
 mod rng;
 mod story;
 mod truth;
