@@ -71,3 +71,44 @@ fn every_kind_of_damage_is_there_at_the_usual_size() {
         assert!(survived.count() > 3, "seed {seed}: orphans that survived");
     }
 }
+
+/// The model that the truth is made of and the map that the scan reads are written apart: they must say the same.
+#[test]
+fn the_schema_map_says_what_the_model_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Incident::new(1, 20).write(folder.path()).unwrap();
+    let overrides = crate::config::Overrides {
+        config: Some(path),
+        ..Default::default()
+    };
+    let config = crate::config::load_in(&overrides, &Default::default()).unwrap();
+    assert_eq!(config.incident.restored_to, Some(Times::FIXED.restored_to));
+    assert_eq!(config.incident.stopped_at, Some(Times::FIXED.stopped_at));
+    for (entity, table) in config.schema.entities.iter().zip(model::Table::ALL) {
+        let spec = table.spec();
+        let names = |columns: &[(&str, &str)]| columns.iter().map(|c| c.0.to_owned()).collect::<Vec<_>>();
+        assert_eq!((&*entity.name, &*entity.table), (spec.entity, spec.table));
+        assert_eq!(entity.key, names(&spec.columns[..spec.key]));
+        let owner = entity.owner.as_ref().map(|o| (&*o.column, &*o.entity));
+        assert_eq!(owner, spec.owner.map(|(column, table)| (column, table.spec().entity)));
+        let refs: Vec<_> = entity
+            .refs
+            .iter()
+            .map(|r| (&*r.column, &*r.entity, r.target.as_deref()))
+            .collect();
+        let told: Vec<_> = spec.refs.iter().map(|r| (r.0, r.1.spec().entity, r.2)).collect();
+        assert_eq!(refs, told, "{}", spec.entity);
+        assert_eq!(entity.identity.first().map(String::as_str), spec.identity);
+        if let Some((column, states)) = spec.state {
+            assert_eq!(
+                (entity.state.as_deref(), &*entity.in_progress),
+                (
+                    Some(column),
+                    &*states.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>()
+                )
+            );
+        } else {
+            assert!(entity.in_progress.is_empty());
+        }
+    }
+}
