@@ -13,6 +13,7 @@
 //!
 //! | room | what lives there |
 //! | --- | --- |
+//! | [`console`] | the terminal program |
 //! | [`config`] | layers of configuration, checks, errors with file and line |
 //! | [`domain`] | the words of the trade as types: schema, values, findings, cases, verbs, errors; no I/O |
 //! | [`restored`] | the restored database: PostgreSQL and SQLite behind one trait |
@@ -21,6 +22,7 @@
 //! | [`sim`] | a seeded incident with its truth, a simulated restore and order system: the demo |
 
 pub mod config;
+pub mod console;
 pub mod domain;
 pub mod restored;
 pub mod sim;

@@ -1,6 +1,9 @@
 //! Instants: microseconds since 1970 UTC, read and written as RFC 3339.
 
 use jiff::{SignedDuration, Timestamp};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
 
 /// Reads RFC 3339 with any offset and up to nine fractional digits; microseconds since 1970, rounded down.
 pub fn parse(text: &str) -> Option<i64> {
@@ -33,6 +36,45 @@ pub fn age(micros: i64) -> String {
 /// The wall clock. Only commands, runtimes and the ledger may ask; pure code is told.
 pub fn now() -> i64 {
     Timestamp::now().as_microsecond()
+}
+
+/// Where a runtime gets the time from: the system, or a made-up night.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> i64 + Send + Sync>);
+
+impl Clock {
+    /// A clock of its own.
+    pub fn new(now: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// Shows `micros` now and runs on at the pace of the world.
+    pub fn running_from(micros: i64) -> Self {
+        let begun = Instant::now();
+        Self::new(move || micros + i64::try_from(begun.elapsed().as_micros()).unwrap_or(i64::MAX / 2))
+    }
+
+    /// Shows `micros` for ever.
+    pub fn stopped(micros: i64) -> Self {
+        Self::new(move || micros)
+    }
+
+    /// Microseconds since 1970.
+    pub fn now(&self) -> i64 {
+        (self.0)()
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new(now)
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Clock({})", format(self.now()))
+    }
 }
 
 #[cfg(test)]

@@ -248,3 +248,8 @@ pub fn json(text: &str) -> Cow<'_, str> {
     }
     Cow::Owned(out)
 }
+
+/// Whether a cell's text could act on the terminal, hide or reorder: the wall behind [`Safe`].
+pub(crate) fn is_harmful(symbol: &str) -> bool {
+    symbol.chars().any(is_hostile)
+}

@@ -1,0 +1,2 @@
+//! The terminal program.
+pub mod term;
