@@ -16,6 +16,7 @@
 //! | [`console`] | the terminal program |
 //! | [`config`] | layers of configuration, checks, errors with file and line |
 //! | [`domain`] | the words of the trade as types: schema, values, findings, cases, verbs, errors; no I/O |
+//! | [`log`] | the order log: sources, formats, and the fold that makes one row of all events of a key |
 //! | [`restored`] | the restored database: PostgreSQL and SQLite behind one trait |
 //! | [`text`] | text that may stand on a terminal: nothing in the data can move a cursor or pass for something else |
 //! | [`theme`] | the colours by what they mean, from files |
@@ -24,6 +25,7 @@
 pub mod config;
 pub mod console;
 pub mod domain;
+pub mod log;
 pub mod restored;
 pub mod sim;
 pub mod text;

@@ -80,6 +80,28 @@ pub struct Entity {
     pub states: Vec<String>,
 }
 
+impl Entity {
+    /// Whether this column plays a part besides being compared: key, owner, reference, label, state, ….
+    pub fn reads(&self, column: &str) -> bool {
+        let named = [
+            &self.label,
+            &self.state,
+            &self.supersedes,
+            &self.rank,
+            &self.action,
+            &self.type_column,
+            &self.ponr,
+        ];
+        named.into_iter().flatten().any(|c| c == column)
+            || self.owner.as_ref().is_some_and(|o| o.column == column)
+            || self.refs.iter().any(|r| r.column == column)
+            || [&self.key, &self.identity, &self.show]
+                .into_iter()
+                .flatten()
+                .any(|c| c == column)
+    }
+}
+
 /// All entities of the site. `order` stands first when it is mapped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Schema {

@@ -1,0 +1,133 @@
+//! What the log says, row by row.
+
+use super::fold::{Row, Rows, Stamp};
+use super::{Coverage, LogStats};
+use crate::domain::event::{EventRef, Position};
+use crate::domain::finding::Evidence;
+use crate::domain::queue::Reject;
+use crate::domain::schema::{ColumnIx, EntityIx};
+use crate::domain::time;
+use crate::domain::value::LogValue;
+
+/// All logs, folded.
+#[derive(Debug)]
+pub struct Folded {
+    /// What was read.
+    pub stats: LogStats,
+    /// For every source and entity, sources first.
+    pub coverage: Vec<Coverage>,
+    /// Lines that could not be read, in order; the first ones, where there are very many.
+    pub rejects: Vec<Reject>,
+    /// What a person should know of the log.
+    pub warnings: Vec<String>,
+    pub(super) rows: Rows,
+    pub(super) sources: Vec<SourceNames>,
+}
+
+/// How evidence names a source and its files.
+#[derive(Debug)]
+pub(super) struct SourceNames {
+    pub name: String,
+    pub files: Vec<String>,
+}
+
+impl SourceNames {
+    pub fn place(&self, file: usize, line: u64) -> String {
+        format!("{}:{line}", self.files.get(file).map_or("?", String::as_str))
+    }
+}
+
+impl Folded {
+    /// Keys of the entity that the log names, deleted ones too.
+    pub fn len(&self, entity: EntityIx) -> usize {
+        self.rows.order.get(entity).map_or(0, Vec::len)
+    }
+
+    /// Whether the log names no row of the entity.
+    pub fn is_empty(&self, entity: EntityIx) -> bool {
+        self.len(entity) == 0
+    }
+
+    /// All rows by key, as numbers where the key is one integer column.
+    pub fn rows(&self, entity: EntityIx) -> impl Iterator<Item = LogRow<'_>> {
+        let order = self.rows.order.get(entity).map_or(&[][..], |o| &o[..]);
+        order.iter().map(move |place| LogRow(self.rows.at(entity, *place)))
+    }
+
+    /// The row under this canonical key.
+    pub fn get(&self, entity: EntityIx, key: &str) -> Option<LogRow<'_>> {
+        self.rows.get(entity, key).map(LogRow)
+    }
+
+    /// The largest key seen, where the key is one integer column; deleted rows count.
+    pub fn max_int_key(&self, entity: EntityIx) -> Option<i64> {
+        self.rows.largest.get(entity).copied().flatten()
+    }
+
+    /// The event in words for people and files.
+    pub fn evidence(&self, event: EventRef) -> Evidence {
+        let source = self.sources.get(usize::from(event.source));
+        let position = match event.position {
+            Position::Number(n) => n.to_string(),
+            // PostgreSQL manual, pg_lsn: two hexadecimal numbers of up to eight digits, separated by a slash.
+            Position::Lsn(lsn) => format!("{:X}/{:X}", lsn >> 32, lsn & 0xffff_ffff),
+            Position::Line { file, line } => source.map_or_else(String::new, |s| s.place(file as usize, line)),
+        };
+        Evidence {
+            source: source.map_or_else(String::new, |s| s.name.clone()),
+            position,
+            ts: event.at.map(time::format),
+        }
+    }
+}
+
+/// The log's row, or the last state of a deleted one.
+#[derive(Debug, Clone, Copy)]
+pub struct LogRow<'a>(&'a Row);
+
+impl<'a> LogRow<'a> {
+    /// Canonical key.
+    pub fn key(self) -> &'a str {
+        self.0.key()
+    }
+
+    /// Whether there is a row: `false` where the log's last word is a delete.
+    pub fn exists(self) -> bool {
+        self.0.exists()
+    }
+
+    /// The delete that is the log's last word.
+    pub fn deleted_by(self) -> Option<EventRef> {
+        self.0.deleted_by().map(|s| s.event())
+    }
+
+    /// Two events that contradict each other on this row's last state; the one that was followed comes first.
+    pub fn contradicted(self) -> Option<(EventRef, EventRef)> {
+        self.0.contradicted().map(|(a, b)| (a.event(), b.event()))
+    }
+
+    /// A column of the row, or of its last state when deleted, and the event that said so; `None` where the log does
+    /// not say.
+    pub fn field(self, column: ColumnIx) -> Option<(LogValue<'a>, EventRef)> {
+        let field = self.0.fields().find(|f| f.column == column)?;
+        Some((field.value(), field.stamp.event()))
+    }
+
+    /// Every column that the log tells of, in the order of the table.
+    pub fn fields(self) -> impl Iterator<Item = (ColumnIx, LogValue<'a>, EventRef)> {
+        self.0.fields().map(|f| (f.column, f.value(), f.stamp.event()))
+    }
+
+    /// The distinct events behind the fields, the one that made it exist, and the delete; oldest first.
+    pub fn events(self) -> Vec<EventRef> {
+        let mut stamps: Vec<Stamp> = self.0.fields().map(|f| f.stamp).collect();
+        if self.0.exists() {
+            stamps.extend(self.0.set_by());
+        }
+        stamps.extend(self.0.deleted_by());
+        stamps.sort_unstable_by_key(|s| (s.at(), *s));
+        let mut events: Vec<EventRef> = stamps.into_iter().map(|s| s.event()).collect();
+        events.dedup();
+        events
+    }
+}

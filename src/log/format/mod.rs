@@ -1,0 +1,248 @@
+//! The formats: one decoder each, a line in, changes out. A decoder knows nothing of order, files or other lines.
+
+pub mod native;
+
+use crate::config::FormatKind;
+use crate::domain::event::Change;
+use crate::domain::schema::{Catalogue, ColumnIx, EntityIx, Schema};
+use crate::domain::value::{LogKind, LogValue, join_key, key_text, split_key};
+use crate::domain::{Error, Result};
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+
+/// Unknown columns that are remembered for a warning, over all entities: a hostile log must not fill the memory with
+/// names.
+const MOST_UNKNOWN: usize = 1_000;
+
+/// What the decoders know of the site, and what they noticed on the way. One for each thread.
+#[derive(Debug)]
+pub struct FormatContext<'a> {
+    /// The site's entities.
+    pub schema: &'a Schema,
+    /// Their tables as restored.
+    pub catalogue: &'a Catalogue,
+    names: Vec<HashMap<&'a str, Option<ColumnIx>, foldhash::fast::RandomState>>,
+    /// The columns of each entity in the order in which the last event named them: the next one names them alike.
+    usual: Vec<RefCell<Vec<(&'a str, Option<ColumnIx>)>>>,
+    unknown: RefCell<BTreeSet<(EntityIx, String)>>,
+}
+
+impl<'a> FormatContext<'a> {
+    /// The context for decoding into these tables. Columns that nothing reads (`ignore`, unless they play another part)
+    /// are not stored.
+    pub fn new(schema: &'a Schema, catalogue: &'a Catalogue) -> Self {
+        let names = schema.entities.iter().zip(&catalogue.tables).map(|(entity, table)| {
+            let column = |name: &'a str, ix: usize| {
+                let unread = entity.ignore.iter().any(|c| c == name) && !entity.reads(name);
+                (name, ColumnIx::try_from(ix).ok().filter(|_| !unread))
+            };
+            table
+                .columns
+                .iter()
+                .enumerate()
+                .map(|(ix, c)| column(&c.name, ix))
+                .collect()
+        });
+        Self {
+            schema,
+            catalogue,
+            names: names.collect(),
+            usual: schema.entities.iter().map(|_| RefCell::default()).collect(),
+            unknown: RefCell::default(),
+        }
+    }
+
+    /// The column of this name; `None` where its values are not wanted: nothing reads it, or the restored table lacks
+    /// it, which is remembered for one warning.
+    pub fn column(&self, entity: EntityIx, name: &str) -> Option<ColumnIx> {
+        if let Some(column) = self.names.get(entity)?.get(name) {
+            return *column;
+        }
+        let mut unknown = self.unknown.borrow_mut();
+        if unknown.len() < MOST_UNKNOWN {
+            unknown.insert((entity, name.to_owned()));
+        }
+        None
+    }
+
+    /// As [`FormatContext::column`], for the `nth` name of an event: quick where events name their columns in one order.
+    fn nth_column(&self, entity: EntityIx, nth: usize, name: &str) -> Option<ColumnIx> {
+        let mut usual = self.usual.get(entity)?.borrow_mut();
+        if let Some((known, column)) = usual.get(nth)
+            && *known == name
+        {
+            return *column;
+        }
+        let Some((known, column)) = self.names.get(entity)?.get_key_value(name) else {
+            return self.column(entity, name);
+        };
+        if usual.len() <= nth {
+            usual.resize(nth + 1, ("", None));
+        }
+        usual[nth] = (known, *column);
+        *column
+    }
+
+    /// The entity mapped to a log's table; `schema` is empty where the log names none.
+    pub fn entity_of_table(&self, schema: &str, table: &str) -> Option<EntityIx> {
+        self.schema.of_table(schema, table)
+    }
+
+    /// The canonical key of a row from its key columns' values, or why there is none.
+    pub fn key<'v>(
+        &self,
+        entity: EntityIx,
+        value: impl Fn(&str) -> Option<LogValue<'v>>,
+    ) -> Result<Cow<'v, str>, String> {
+        let table = &self.catalogue.tables[entity];
+        let part = |ix: &ColumnIx| {
+            let column = &table.columns[usize::from(*ix)];
+            let value = value(&column.name).ok_or_else(|| format!("no value for key column {}", column.name))?;
+            key_text(&column.ty, &value).ok_or_else(|| bad_key(&value, &column.name, &column.declared))
+        };
+        let parts: Vec<Cow<'v, str>> = table.key.iter().map(part).collect::<Result<_, String>>()?;
+        Ok(join_key(&parts))
+    }
+
+    /// The canonical key of a row from its key in one piece, several columns joined with `/`.
+    fn whole_key<'v>(&self, entity: EntityIx, key: LogValue<'v>) -> Result<Cow<'v, str>, String> {
+        let table = &self.catalogue.tables[entity];
+        if let [only] = table.key[..] {
+            let column = &table.columns[usize::from(only)];
+            return key_text(&column.ty, &key).ok_or_else(|| bad_key(&key, &column.name, &column.declared));
+        }
+        let parts = split_key(&key.text, table.key.len());
+        if parts.len() != table.key.len() {
+            return Err(format!(
+                "key {:?} has {} parts, {} has {} key columns",
+                key.text,
+                parts.len(),
+                table.name,
+                table.key.len()
+            ));
+        }
+        let mut canonical = Vec::with_capacity(parts.len());
+        for (part, ix) in parts.into_iter().zip(&table.key) {
+            let column = &table.columns[usize::from(*ix)];
+            let value = LogValue::new(LogKind::Text, part);
+            let text = key_text(&column.ty, &value).ok_or_else(|| bad_key(&value, &column.name, &column.declared))?;
+            canonical.push(Cow::<str>::Owned(text.into_owned()));
+        }
+        Ok(Cow::Owned(join_key(&canonical).into_owned()))
+    }
+
+    /// The columns that events named and the restored tables lack.
+    pub fn unknown(&self) -> BTreeSet<(EntityIx, String)> {
+        self.unknown.borrow().clone()
+    }
+}
+
+fn bad_key(value: &LogValue<'_>, column: &str, declared: &str) -> String {
+    if value.kind == LogKind::Null {
+        format!("key column {column} is null")
+    } else {
+        format!("key {:?} is no {declared}, the type of {column}", value.text)
+    }
+}
+
+/// What a line turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line {
+    /// One event; its changes were handed out.
+    Changes,
+    /// An event of a table or entity that is not mapped.
+    SkippedTable,
+    /// Nothing that changes a row: transaction marks, messages, tombstones.
+    SkippedOther,
+}
+
+/// Decodes one line; the error is the reason for which it is rejected.
+pub fn decode<'a>(
+    kind: FormatKind,
+    ctx: &FormatContext<'_>,
+    line: &'a str,
+    out: &mut impl FnMut(Change<'a>),
+) -> Result<Line, String> {
+    match kind {
+        FormatKind::Native => native::decode(ctx, line, out),
+        FormatKind::Wal2json | FormatKind::Debezium | FormatKind::OmPlus | FormatKind::SalesforceCdc => {
+            Err(format!("format {} cannot be read", name(kind)))
+        }
+    }
+}
+
+/// The word of the configuration.
+pub const fn name(kind: FormatKind) -> &'static str {
+    match kind {
+        FormatKind::Native => "native",
+        FormatKind::Wal2json => "wal2json",
+        FormatKind::Debezium => "debezium",
+        FormatKind::OmPlus => "om-plus",
+        FormatKind::SalesforceCdc => "salesforce-cdc",
+    }
+}
+
+/// Refuses a format that no decoder here reads.
+pub fn check(kind: FormatKind, log: &str) -> Result<()> {
+    if matches!(kind, FormatKind::Native) {
+        return Ok(());
+    }
+    Err(
+        Error::usage(format!("this version cannot read logs of format {}", name(kind)))
+            .at(format!("[[log]] {log}: format"))
+            .cure("formats it reads: native"),
+    )
+}
+
+/// The format that most of these lines look like, in the words of the configuration.
+pub fn detect(lines: &[&str]) -> Option<&'static str> {
+    let mut votes: Vec<(usize, &'static str)> = Vec::new();
+    for looks in lines.iter().filter_map(|line| looks_like(line)) {
+        match votes.iter_mut().find(|(_, name)| *name == looks) {
+            Some((n, _)) => *n += 1,
+            None => votes.push((1, looks)),
+        }
+    }
+    votes.into_iter().max_by_key(|(n, _)| *n).map(|(_, name)| name)
+}
+
+fn looks_like(line: &str) -> Option<&'static str> {
+    let members: HashMap<String, serde::de::IgnoredAny> = serde_json::from_str(line).ok()?;
+    let all = |names: &[&str]| names.iter().all(|n| members.contains_key(*n));
+    if all(&["entity", "key", "op"]) {
+        Some("native")
+    } else if all(&["action"]) {
+        Some("wal2json")
+    } else if all(&["change"]) {
+        Some("wal2json format version 1; only version 2 can be read (option format-version)")
+    } else if all(&["payload", "schema"]) || all(&["op", "source"]) || all(&["before", "after"]) {
+        Some("debezium")
+    } else if all(&["ChangeEventHeader"]) {
+        Some("salesforce-cdc")
+    } else {
+        None
+    }
+}
+
+/// One JSON value of a log, its digits and members as written; the error is the reason for a reject.
+pub fn value_of(raw: &str) -> Result<LogValue<'_>, String> {
+    let raw = raw.trim_matches([' ', '\t', '\r', '\n']);
+    Ok(match raw.as_bytes() {
+        b"null" => LogValue::NULL,
+        b"true" | b"false" => LogValue::new(LogKind::Bool, raw),
+        [b'"', inner @ .., b'"'] => {
+            let text = if inner.contains(&b'\\') {
+                Cow::Owned(serde_json::from_str(raw).map_err(|e| e.to_string())?)
+            } else {
+                Cow::Borrowed(&raw[1..raw.len() - 1])
+            };
+            if text.contains('\0') {
+                return Err("a string holds a NUL character, which no PostgreSQL text can".to_owned());
+            }
+            LogValue::new(LogKind::Text, text)
+        }
+        [b'{' | b'[', ..] => LogValue::new(LogKind::Json, raw),
+        _ => LogValue::new(LogKind::Number, raw),
+    })
+}

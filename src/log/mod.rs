@@ -1,0 +1,52 @@
+//! The order log: what really happened. Sources give lines, formats make changes of them, the fold makes rows.
+//!
+//! | where is …? | |
+//! | --- | --- |
+//! | [`read`] | all of it: the configured logs in, [`Folded`] out |
+//! | `source` | files, plain and compressed, as blocks of lines |
+//! | [`format`] | one decoder a format |
+//! | `fold` | the newest value of every column of every key |
+
+pub mod format;
+
+mod fold;
+mod folded;
+mod json;
+mod read;
+mod source;
+
+pub use folded::{Folded, LogRow};
+pub use read::{LogInput, ReadError, read};
+
+/// What was read, all sources together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogStats {
+    /// Events of mapped entities.
+    pub events: u64,
+    /// Bytes, uncompressed.
+    pub bytes: u64,
+    /// Lines that are no event, kept as rejects.
+    pub rejected: u64,
+    /// Lines that concern no mapped entity: events of other tables, transaction marks, empty lines.
+    pub skipped: u64,
+    /// Time of the earliest event, microseconds since 1970.
+    pub first: Option<i64>,
+    /// Time of the latest event, microseconds since 1970.
+    pub last: Option<i64>,
+}
+
+/// The span of time in which a source tells of an entity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coverage {
+    /// Name of the `[[log]]`.
+    pub source: String,
+    /// The entity.
+    pub entity: String,
+    /// Time of its earliest event, microseconds since 1970; `None` where there is none.
+    pub first: Option<i64>,
+    /// Time of its latest event.
+    pub last: Option<i64>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,558 @@
+//! Reads all configured logs on all cores into one fold.
+
+use super::fold::{self, Fold, MOST_FILES, MOST_SOURCES, Move, Rules, Stamp, Truncate};
+use super::folded::{Folded, SourceNames};
+use super::format::{self, FormatContext, Line};
+use super::source::{Block, Files};
+use super::{Coverage, LogStats};
+use crate::config::{FormatKind, LogConfig, OrderBy, SourceKind};
+use crate::domain::event::{Change, Op};
+use crate::domain::progress::{Progress, Stage};
+use crate::domain::queue::Reject;
+use crate::domain::schema::{Catalogue, EntityIx, Schema};
+use crate::domain::value::LogValue;
+use crate::domain::{Error, Result, time};
+use foldhash::fast::RandomState;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+/// Rejected lines that are kept; more are only counted.
+const MOST_REJECTS: usize = 100_000;
+/// Bytes of a rejected line that are kept.
+const EXCERPT: usize = 160;
+
+/// What to read.
+#[derive(Debug, Clone, Copy)]
+pub struct LogInput<'a> {
+    /// `[[log]]`, in order.
+    pub logs: &'a [LogConfig],
+    /// `[schema.*]`
+    pub schema: &'a Schema,
+    /// The restored tables.
+    pub catalogue: &'a Catalogue,
+    /// Share of rejected lines, 0 to 1, above which reading fails.
+    pub reject_limit: f64,
+}
+
+/// Why the logs could not be read, and what was rejected until then.
+#[derive(Debug)]
+pub struct ReadError {
+    /// What to tell the person.
+    pub error: Error,
+    /// The rejected lines.
+    pub rejects: Vec<Reject>,
+}
+
+impl From<Error> for ReadError {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            rejects: Vec::new(),
+        }
+    }
+}
+
+impl From<ReadError> for Error {
+    fn from(e: ReadError) -> Self {
+        e.error
+    }
+}
+
+/// Reads and folds all logs; stops early when `progress` is cancelled.
+pub fn read(input: &LogInput<'_>, progress: &Progress) -> Result<Folded, ReadError> {
+    if input.logs.is_empty() {
+        return Err(Error::usage("no log is configured")
+            .at("[[log]]")
+            .cure("say where the order log is: [[log]] name, source, path, format")
+            .into());
+    }
+    if input.logs.len() > MOST_SOURCES {
+        return Err(Error::usage(format!("more than {MOST_SOURCES} logs are configured"))
+            .at("[[log]]")
+            .into());
+    }
+    let mut sources = Vec::new();
+    for log in input.logs {
+        sources.push(open(log, progress)?);
+    }
+    progress.begin(Stage::ReadingLog, sources.iter().map(|files| files.size).sum());
+    let hasher = RandomState::default();
+    let mut all: Option<Fold> = None;
+    let mut total = Total::default();
+    for (ix, (log, files)) in input.logs.iter().zip(sources).enumerate() {
+        let fold = read_source(input, ix, log, &files, hasher.clone(), progress, &mut total)?;
+        total.names.push(SourceNames {
+            name: log.name.clone(),
+            files: files.names,
+        });
+        match &mut all {
+            Some(all) => fold::merge(all, fold, input.catalogue),
+            None => all = Some(fold),
+        }
+    }
+    let fold = all.unwrap_or_else(|| Fold::new(0, Rules { versions: false }, hasher));
+    Ok(Folded {
+        stats: total.stats,
+        coverage: total.coverage,
+        rejects: total.rejects,
+        warnings: total.warnings,
+        rows: fold::finish(fold, input.catalogue),
+        sources: total.names,
+    })
+}
+
+#[derive(Default)]
+struct Total {
+    stats: LogStats,
+    coverage: Vec<Coverage>,
+    rejects: Vec<Reject>,
+    warnings: Vec<String>,
+    names: Vec<SourceNames>,
+}
+
+fn open<'p>(log: &LogConfig, progress: &'p Progress) -> Result<Files<'p>> {
+    let place = |key: &str| format!("[[log]] {}: {key}", log.name);
+    if log.source != SourceKind::File {
+        return Err(Error::usage("this version reads logs from files only")
+            .at(place("source"))
+            .cure("write the log to a file, and set source = \"file\" and path"));
+    }
+    format::check(log.format, &log.name)?;
+    if log.order == Some(OrderBy::Version) && log.format != FormatKind::Native {
+        return Err(
+            Error::usage(format!("events of format {} have no version", format::name(log.format)))
+                .at(place("order"))
+                .cure("leave order out, or set order = \"position\""),
+        );
+    }
+    let path = log.path.as_deref().ok_or_else(|| {
+        Error::usage("a log of source file needs a path")
+            .at(place("path"))
+            .cure("a file, a glob, or - for stdin")
+    })?;
+    let files = Files::open(path, &place("path"), progress)?;
+    if files.names.len() > MOST_FILES {
+        return Err(Error::usage(format!("{path} matches more than {MOST_FILES} files")).at(place("path")));
+    }
+    Ok(files)
+}
+
+/// Whether the first event that can be read has a version.
+fn first_has_version(input: &LogInput<'_>, files: &Files<'_>) -> Result<bool> {
+    let ctx = FormatContext::new(input.schema, input.catalogue);
+    let mut found = None;
+    files.peek(|block| {
+        found = lines(block.bytes()).find_map(|line| {
+            let event = format::native::Event::read(std::str::from_utf8(line).ok()?).ok()?;
+            Some(event.version.is_some())
+        });
+        found.is_some()
+    })?;
+    drop(ctx);
+    Ok(found.unwrap_or(false))
+}
+
+fn read_source(
+    input: &LogInput<'_>,
+    ix: usize,
+    log: &LogConfig,
+    files: &Files<'_>,
+    hasher: RandomState,
+    progress: &Progress,
+    total: &mut Total,
+) -> Result<Fold, ReadError> {
+    let versions = match log.order {
+        Some(order) => order == OrderBy::Version,
+        None => log.format == FormatKind::Native && first_has_version(input, files)?,
+    };
+    let mut fold = Fold::new(input.schema.entities.len(), Rules { versions }, hasher);
+    let failed = AtomicBool::new(false);
+    let worker = || {
+        let mut worker = Worker::new(input, ix, log.format, versions, &fold);
+        let result = worker.run(files, progress, &failed);
+        failed.fetch_or(result.is_err(), Ordering::Relaxed);
+        (worker.found, worker.ctx.unknown(), result)
+    };
+    let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let results: Vec<_> = thread::scope(|scope| {
+        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        handles.into_iter().map(thread::ScopedJoinHandle::join).collect()
+    });
+    let mut found = Found::new(input.schema.entities.len());
+    let mut unknown = BTreeSet::new();
+    for result in results {
+        let (part, names, result) =
+            result.map_err(|_| Error::failed("a thread that read the log died: this is a mistake in restitch"))?;
+        result?;
+        found.join(part);
+        unknown.extend(names);
+    }
+    if progress.is_cancelled() {
+        return Err(Error::failed("stopped while reading the log").into());
+    }
+    found.report(input, log, files, &unknown, total)?;
+    for (entity, rows) in found.truncated() {
+        let known = fold.count(entity);
+        total.warnings.push(format!(
+            "log {}: table {} was truncated {rows}: the {known} rows that the log knows of it count as deleted there",
+            log.name, input.catalogue.tables[entity].name
+        ));
+    }
+    fold.settle(found.truncates, found.moves);
+    Ok(fold)
+}
+
+/// What one thread, or all of them, found in a source besides rows.
+struct Found {
+    lines: u64,
+    blank: u64,
+    stats: LogStats,
+    spans: Vec<Option<(i64, i64)>>,
+    rejects: Vec<(usize, u64, Reject)>,
+    /// First rejected lines, longer than the excerpts: what format do they look like?
+    samples: Vec<(usize, u64, String)>,
+    moves: Vec<Move>,
+    truncates: Vec<Truncate>,
+}
+
+impl Found {
+    fn new(entities: usize) -> Self {
+        Self {
+            lines: 0,
+            blank: 0,
+            stats: LogStats::default(),
+            spans: vec![None; entities],
+            rejects: Vec::new(),
+            samples: Vec::new(),
+            moves: Vec::new(),
+            truncates: Vec::new(),
+        }
+    }
+
+    fn join(&mut self, other: Self) {
+        self.lines += other.lines;
+        self.blank += other.blank;
+        self.stats.events += other.stats.events;
+        self.stats.bytes += other.stats.bytes;
+        self.stats.rejected += other.stats.rejected;
+        self.stats.skipped += other.stats.skipped;
+        for (mine, other) in self.spans.iter_mut().zip(other.spans) {
+            *mine = widest(*mine, other);
+        }
+        self.rejects.extend(other.rejects);
+        self.samples.extend(other.samples);
+        self.moves.extend(other.moves);
+        self.truncates.extend(other.truncates);
+    }
+
+    /// Adds what was found to the total; fails where it shows that this is not the log that was meant.
+    fn report(
+        &mut self,
+        input: &LogInput<'_>,
+        log: &LogConfig,
+        files: &Files<'_>,
+        unknown: &BTreeSet<(EntityIx, String)>,
+        total: &mut Total,
+    ) -> Result<(), ReadError> {
+        self.rejects.sort_by_key(|(file, line, _)| (*file, *line));
+        self.samples.sort_by_key(|(file, line, _)| (*file, *line));
+        let dropped = self.stats.rejected - self.rejects.len() as u64;
+        for (_, _, mut reject) in self.rejects.drain(..) {
+            reject.source.clone_from(&log.name);
+            total.rejects.push(reject);
+        }
+        let place = format!("[[log]] {}: {}", log.name, log.path.as_deref().unwrap_or_default());
+        if self.lines == self.blank {
+            let error = Error::failed(format!("log {} is empty", log.name)).at(place);
+            let cure = "without the log nothing can be said of what was lost: check the path and how it was written";
+            return Err(ReadError {
+                error: error.cure(cure),
+                rejects: std::mem::take(&mut total.rejects),
+            });
+        }
+        #[allow(
+            clippy::cast_precision_loss,
+            reason = "a share of lines, compared with a limit in percents"
+        )]
+        let share = self.stats.rejected as f64 / (self.lines - self.blank) as f64;
+        if share > input.reject_limit {
+            let first = total.rejects.iter().find(|r| r.source == log.name);
+            let what = format!(
+                "log {}: {} of {} lines are malformed, more than the limit of {} %",
+                log.name,
+                self.stats.rejected,
+                self.lines - self.blank,
+                input.reject_limit * 100.0
+            );
+            let place = first.map_or(place, |r| format!("{}: {}", r.position, r.reason));
+            let samples: Vec<&str> = self.samples.iter().map(|(_, _, text)| text.as_str()).collect();
+            let cure = match format::detect(&samples) {
+                Some(looks) if looks != format::name(log.format) => {
+                    format!(
+                        "the rejected lines look like {looks}, the configured format is {}",
+                        format::name(log.format)
+                    )
+                }
+                _ => "see the rejected lines; raise scan.reject_limit if they may be left out".to_owned(),
+            };
+            return Err(ReadError {
+                error: Error::failed(what).at(place).cure(cure),
+                rejects: std::mem::take(&mut total.rejects),
+            });
+        }
+        let warn = &mut total.warnings;
+        if self.stats.rejected > 0 {
+            let kept = if dropped > 0 {
+                format!(", the first {} are kept", self.stats.rejected - dropped)
+            } else {
+                String::new()
+            };
+            warn.push(format!(
+                "log {}: {} malformed lines were rejected{kept}",
+                log.name, self.stats.rejected
+            ));
+        }
+        if self.stats.events == 0 {
+            warn.push(format!(
+                "log {}: none of its {} lines is an event of a mapped entity; mapped are {}",
+                log.name,
+                self.lines - self.blank,
+                input
+                    .schema
+                    .entities
+                    .iter()
+                    .map(|e| e.name.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ));
+        }
+        for (entity, column) in unknown {
+            warn.push(format!(
+                "log {}: {} of {} is not in the restored table {} and is ignored",
+                log.name, column, input.schema.entities[*entity].name, input.catalogue.tables[*entity].name
+            ));
+        }
+        for (entity, span) in input.schema.entities.iter().zip(&self.spans) {
+            total.coverage.push(Coverage {
+                source: log.name.clone(),
+                entity: entity.name.clone(),
+                first: span.map(|s| s.0),
+                last: span.map(|s| s.1),
+            });
+        }
+        let span = self.spans.iter().copied().fold(None, widest);
+        let stats = &mut total.stats;
+        let known = stats.first.zip(stats.last);
+        (stats.first, stats.last) = widest(known, span).unzip();
+        stats.events += self.stats.events;
+        stats.bytes += self.stats.bytes;
+        stats.rejected += self.stats.rejected;
+        stats.skipped += self.stats.skipped;
+        let _ = files;
+        Ok(())
+    }
+
+    /// The truncated entities and when that was.
+    fn truncated(&self) -> Vec<(EntityIx, String)> {
+        let mut last: Vec<&Truncate> = self.truncates.iter().collect();
+        last.sort_by_key(|t| (t.entity, t.by));
+        last.dedup_by_key(|t| t.entity);
+        let when = |t: &&Truncate| {
+            t.by.event()
+                .at
+                .map_or_else(String::new, |at| format!("at {}", time::format(at)))
+        };
+        last.iter().map(|t| (t.entity, when(t))).collect()
+    }
+}
+
+fn widest(a: Option<(i64, i64)>, b: Option<(i64, i64)>) -> Option<(i64, i64)> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+        (a, b) => a.or(b),
+    }
+}
+
+/// One thread that reads blocks and folds their events.
+struct Worker<'i> {
+    ctx: FormatContext<'i>,
+    source: usize,
+    format: FormatKind,
+    versions: bool,
+    fold: &'i Fold,
+    found: Found,
+}
+
+impl<'i> Worker<'i> {
+    fn new(input: &LogInput<'i>, source: usize, format: FormatKind, versions: bool, fold: &'i Fold) -> Self {
+        Self {
+            ctx: FormatContext::new(input.schema, input.catalogue),
+            source,
+            format,
+            versions,
+            fold,
+            found: Found::new(input.schema.entities.len()),
+        }
+    }
+
+    fn run(&mut self, files: &Files<'_>, progress: &Progress, failed: &AtomicBool) -> Result<()> {
+        let mut block = Block::default();
+        while files.next(&mut block)? {
+            self.block(&block, files);
+            if progress.is_cancelled() || failed.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn block(&mut self, block: &Block, files: &Files<'_>) {
+        let bytes = block.bytes();
+        self.found.stats.bytes += bytes.len() as u64;
+        let mut number = block.line;
+        let reject = |found: &mut Found, number: u64, line: &[u8], reason: String| {
+            found.reject(&files.names[block.file], block.file, number, line, reason);
+        };
+        // Nearly always the whole block is UTF-8, and checking it at once is cheaper than line by line.
+        let text = std::str::from_utf8(bytes).ok();
+        let mut from = 0;
+        for line in lines(bytes) {
+            let to = from + line.len();
+            let last = to + 1 > bytes.len();
+            self.found.lines += 1;
+            match text.map_or_else(|| std::str::from_utf8(line), |t| Ok(&t[from..to])) {
+                Ok(line) => match self.line(line, block.file, number) {
+                    Ok(()) => {}
+                    Err(reason) if last && block.unfinished => {
+                        let reason = format!("the file ends within this line: {reason}");
+                        reject(&mut self.found, number, line.as_bytes(), reason);
+                    }
+                    Err(reason) => reject(&mut self.found, number, line.as_bytes(), reason),
+                },
+                Err(e) => {
+                    let reason = format!("not UTF-8 at byte {}", e.valid_up_to() + 1);
+                    reject(&mut self.found, number, line, reason);
+                }
+            }
+            from = to + 1;
+            number += 1;
+        }
+        if let Some((number, reason)) = &block.broken {
+            self.found.lines += 1;
+            reject(&mut self.found, *number, &[], reason.clone());
+        }
+    }
+
+    fn line(&mut self, line: &str, file: usize, number: u64) -> Result<(), String> {
+        let mut first_error = None;
+        let Self {
+            ctx,
+            source,
+            format,
+            versions,
+            fold,
+            found,
+        } = self;
+        let place = (*source, file, number);
+        let decoded = format::decode(*format, ctx, line, &mut |change| {
+            if let Err(e) = take(change, place, *versions, fold, found) {
+                first_error.get_or_insert(e);
+            }
+        });
+        match decoded {
+            Ok(Line::Changes) => match first_error {
+                Some(e) => return Err(e),
+                None => found.stats.events += 1,
+            },
+            Ok(Line::SkippedTable | Line::SkippedOther) => found.stats.skipped += 1,
+            Err(_) if line.trim_ascii().is_empty() => {
+                found.stats.skipped += 1;
+                found.blank += 1;
+            }
+            Err(reason) => return Err(reason),
+        }
+        Ok(())
+    }
+}
+
+/// Gives one change to the fold.
+fn take(
+    mut change: Change<'_>,
+    place: (usize, usize, u64),
+    versions: bool,
+    fold: &Fold,
+    found: &mut Found,
+) -> Result<(), String> {
+    let version = if versions {
+        change
+            .version
+            .ok_or("no `version`, and this log is ordered by version")?
+    } else {
+        0
+    };
+    let by = Stamp::new(version, change.position, place, change.at);
+    let entity = change.entity;
+    if let Some(at) = change.at {
+        found.spans[entity] = widest(found.spans[entity], Some((at, at)));
+    }
+    if !change.fields.is_sorted_by(|a, b| a.0 < b.0) {
+        // Of a column that stands twice the last counts, as in jsonb.
+        change.fields.reverse();
+        change.fields.sort_by_key(|(column, _)| *column);
+        change.fields.dedup_by_key(|(column, _)| *column);
+    }
+    let fields: &[(u16, LogValue<'_>)] = &change.fields;
+    match change.op {
+        Op::Insert | Op::Upsert => fold.set(entity, &change.key, by, fields),
+        Op::Delete => fold.delete(entity, &change.key, by, false, fields),
+        Op::Truncate => found.truncates.push(Truncate { entity, by }),
+    }
+    if let Some(from) = change.moved_from {
+        fold.delete(entity, &from, by, true, &[]);
+        found.moves.push(Move {
+            entity,
+            from: from.as_ref().into(),
+            to: change.key.as_ref().into(),
+            by,
+        });
+    }
+    Ok(())
+}
+
+impl Found {
+    fn reject(&mut self, name: &str, file: usize, number: u64, line: &[u8], reason: String) {
+        self.stats.rejected += 1;
+        if self.samples.len() < 8 {
+            let sample = &line[..line.len().min(1 << 16)];
+            self.samples
+                .push((file, number, String::from_utf8_lossy(sample).into_owned()));
+        }
+        if self.rejects.len() < MOST_REJECTS {
+            let excerpt = &line[..line.len().min(EXCERPT)];
+            let reject = Reject {
+                source: String::new(),
+                position: format!("{name}:{number}"),
+                reason,
+                excerpt: String::from_utf8_lossy(excerpt).into_owned(),
+            };
+            self.rejects.push((file, number, reject));
+        }
+    }
+}
+
+/// The lines of a block, without their newlines.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (line, tail) = match memchr::memchr(b'\n', rest) {
+            Some(at) => (&rest[..at], &rest[at + 1..]),
+            None => (rest, &[][..]),
+        };
+        rest = tail;
+        Some(line)
+    })
+}
