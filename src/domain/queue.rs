@@ -68,6 +68,10 @@ pub struct Decision {
     pub until: Option<i64>,
     /// What a person must do outside, step by step.
     pub steps: Vec<String>,
+    /// Who must act, where somebody must.
+    pub assignee: Option<String>,
+    /// The evidence that closes the to-do, in words.
+    pub wanted: Option<String>,
     /// The last proof: whether it held, and what was read.
     pub proof: Option<(bool, String)>,
 }

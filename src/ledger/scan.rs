@@ -1,0 +1,356 @@
+//! Taking in what a scan found: cases open, update and go; decisions stay.
+
+use super::audit::Deed;
+use super::fault::Res;
+use super::follow::{self, Seen};
+use super::rows::{mask, state_of};
+use super::{Ledger, Tx, check_attempt, place};
+use crate::domain::case::{FoundCase, State, Verb};
+use crate::domain::progress::{Progress, Stage};
+use crate::domain::queue::{Reject, ScanCounts};
+use crate::domain::{Error, Result};
+use rusqlite::{OptionalExtension, params};
+use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
+
+/// A case as the ledger knows it before the scan.
+struct Known {
+    no: i64,
+    state: State,
+    same: bool,
+    waits: bool,
+    decision: Option<String>,
+}
+
+impl Ledger {
+    /// Takes in everything a scan found, in one transaction: a scan that fails or is stopped leaves the ledger as it
+    /// was.
+    pub fn store_scan(
+        &mut self,
+        cases: &mut dyn Iterator<Item = FoundCase>,
+        rejects: &[Reject],
+        report: &Json,
+        progress: &Progress,
+    ) -> Result<ScanCounts> {
+        let deed = Deed {
+            action: "scan",
+            ..Deed::default()
+        };
+        self.deed(deed, |tx| tx.store(cases, rejects, report, progress))
+    }
+
+    /// When the last scan of the incident ended (microseconds since 1970), and its report.
+    pub fn last_scan(&self) -> Result<Option<(i64, Json)>> {
+        self.read(|db, incident| {
+            let found: Option<(i64, String)> = db
+                .prepare_cached("SELECT at, report FROM scans WHERE incident = ?1 ORDER BY no DESC LIMIT 1")?
+                .query_row([incident], |r| Ok((r.get(0)?, r.get(1)?)))
+                .optional()?;
+            Ok(match found {
+                Some((at, report)) => Some((at, serde_json::from_str(&report)?)),
+                None => None,
+            })
+        })
+    }
+}
+
+impl Tx<'_> {
+    fn store(
+        &self,
+        cases: &mut dyn Iterator<Item = FoundCase>,
+        rejects: &[Reject],
+        report: &Json,
+        progress: &Progress,
+    ) -> Res<ScanCounts> {
+        self.enter_attempt()?;
+        progress.begin(Stage::Writing, u64::try_from(cases.size_hint().0).unwrap_or(0));
+        let mut counts = ScanCounts::default();
+        // One bit a case: what was found this time.
+        let mut seen = Bits::default();
+        for case in cases {
+            self.store_case(&case, &mut seen, &mut counts)?;
+            progress.add(1);
+            if progress.is_cancelled() {
+                return Err(Error::failed("the scan was stopped; the ledger is as it was before").into());
+            }
+        }
+        self.let_go(&seen, &mut counts)?;
+        self.count_waiting()?;
+        self.store_rejects(rejects)?;
+        self.db.execute(
+            "INSERT INTO scans (incident, attempt, at, by, report) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![self.incident, self.attempt, self.now, self.who.user, serde_json::to_string(report)?],
+        )?;
+        counts.total = self
+            .db
+            .query_row("SELECT count(*) FROM cases WHERE incident = ?1", [self.incident], |r| r.get(0))?;
+        let why = format!(
+            "attempt {}: {} cases in all, {} opened, {} updated, {} gone",
+            self.attempt, counts.total, counts.opened, counts.updated, counts.gone
+        );
+        self.audit(Deed {
+            action: "scan",
+            outcome: "ok",
+            why: Some(&why),
+            ..Deed::default()
+        })?;
+        Ok(counts)
+    }
+
+    /// Notes which attempt is read, once; an older one is not read again.
+    fn enter_attempt(&self) -> Res<()> {
+        // Checked at opening too, but another console may have scanned since.
+        check_attempt(&self.db, self.incident, self.attempt, self.restored_to)?;
+        let newest: Option<u32> = self.db.query_row(
+            "SELECT max(attempt) FROM attempts WHERE incident = ?1",
+            [self.incident],
+            |r| r.get(0),
+        )?;
+        if let Some(newest) = newest.filter(|n| *n > self.attempt) {
+            return Err(Error::refused(format!(
+                "attempt {newest} was scanned already; attempt {} is over",
+                self.attempt
+            ))
+            .at("incident.attempt")
+            .cure(format!("set `incident.attempt = {newest}`"))
+            .into());
+        }
+        self.db.execute(
+            "INSERT INTO attempts (incident, attempt, restored_to) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET restored_to = coalesce(restored_to, excluded.restored_to)",
+            params![self.incident, self.attempt, self.restored_to],
+        )?;
+        Ok(())
+    }
+
+    fn store_case(&self, case: &FoundCase, seen: &mut Bits, counts: &mut ScanCounts) -> Res<()> {
+        let body = serde_json::to_vec(case)?;
+        let digest = &Sha256::digest(&body)[..16];
+        let Some(known) = self.known(&case.id, digest)? else {
+            seen.set(self.insert(case, &body, digest)?);
+            counts.opened += 1;
+            return Ok(());
+        };
+        if !seen.set(known.no) {
+            return Err(Error::failed(format!("the scan found case {} twice", case.id)).into());
+        }
+        let opens = match known.state {
+            State::Gone => true,
+            State::Proven => self.opens_again(&known, case)?,
+            _ => false,
+        };
+        if !known.same || opens {
+            self.update(&known, case, &body, digest)?;
+        }
+        if opens {
+            self.db
+                .prepare_cached("UPDATE cases SET state = 'open', verb = NULL, decision = NULL, disproven = 0 WHERE no = ?1")?
+                .execute([known.no])?;
+            counts.opened += 1;
+            if known.state == State::Proven {
+                self.audit(Deed {
+                    action: "open",
+                    case: Some(&case.id),
+                    key: known.decision.as_deref(),
+                    outcome: "ok",
+                    why: Some("found again, with findings that its decision did not cover"),
+                    ..Deed::default()
+                })?;
+            }
+        } else if !known.same {
+            counts.updated += 1;
+        }
+        Ok(())
+    }
+
+    fn known(&self, id: &str, digest: &[u8]) -> Res<Option<Known>> {
+        let found = self
+            .db
+            .prepare_cached("SELECT no, state, digest, waits, decision FROM cases WHERE incident = ?1 AND id = ?2")?
+            .query_row((self.incident, id), |r| {
+                Ok(Known {
+                    no: r.get(0)?,
+                    state: state_of(r.get_ref(1)?.as_str()?),
+                    same: r.get_ref(2)?.as_blob()? == digest,
+                    waits: r.get::<_, i64>(3)? > 0,
+                    decision: r.get(4)?,
+                })
+            })
+            .optional()?;
+        Ok(found)
+    }
+
+    fn insert(&self, case: &FoundCase, body: &[u8], digest: &[u8]) -> Res<i64> {
+        self.db
+            .prepare_cached(
+                "INSERT INTO cases (incident, id, place, state, kinds, label, action, show, dies_at, waits, digest)
+                 VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                self.incident,
+                case.id,
+                place::of(case),
+                mask(&case.kinds()),
+                case.label,
+                case.action,
+                serde_json::to_string(&case.show)?,
+                place::dies_at(case),
+                case.blocked_by.len(),
+                digest
+            ])?;
+        let no = self.db.last_insert_rowid();
+        self.db
+            .prepare_cached("INSERT INTO found (no, body) VALUES (?1, ?2)")?
+            .execute((no, body))?;
+        self.store_waits(no, case)?;
+        Ok(no)
+    }
+
+    fn update(&self, known: &Known, case: &FoundCase, body: &[u8], digest: &[u8]) -> Res<()> {
+        self.db
+            .prepare_cached(
+                "UPDATE cases SET place = ?2, kinds = ?3, label = ?4, action = ?5, show = ?6, dies_at = ?7, waits = ?8,
+                                  waited_for = 0, digest = ?9 WHERE no = ?1",
+            )?
+            .execute(params![
+                known.no,
+                place::of(case),
+                mask(&case.kinds()),
+                case.label,
+                case.action,
+                serde_json::to_string(&case.show)?,
+                place::dies_at(case),
+                case.blocked_by.len(),
+                digest
+            ])?;
+        self.db
+            .prepare_cached("UPDATE found SET body = ?2 WHERE no = ?1")?
+            .execute((known.no, body))?;
+        if known.waits {
+            self.db
+                .prepare_cached("DELETE FROM waits WHERE no = ?1")?
+                .execute([known.no])?;
+        }
+        self.store_waits(known.no, case)
+    }
+
+    fn store_waits(&self, no: i64, case: &FoundCase) -> Res<()> {
+        for (nth, id) in case.blocked_by.iter().enumerate() {
+            self.db
+                .prepare_cached("INSERT INTO waits (no, nth, incident, for_id) VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![no, nth, self.incident, id])?;
+        }
+        Ok(())
+    }
+
+    /// Whether a proven case that is found must be decided again.
+    fn opens_again(&self, known: &Known, case: &FoundCase) -> Res<bool> {
+        let Some(key) = &known.decision else { return Ok(true) };
+        let (verb, attempt, reference, decided): (String, u32, Option<String>, String) = self
+            .db
+            .prepare_cached(
+                "SELECT d.verb, d.attempt, d.reference, c.findings FROM decisions d JOIN decided c ON c.key = d.key
+                 WHERE d.key = ?1 AND c.no = ?2",
+            )?
+            .query_row((key, known.no), |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))?;
+        let verb = Verb::of_name(&verb).unwrap_or(Verb::Keep);
+        let decided: Vec<Seen> = serde_json::from_str(&decided)?;
+        // Another restore took back what was done to this one; what shall stay as restored may stay so.
+        let undone = attempt != self.attempt && verb != Verb::Keep;
+        Ok(undone || follow::is_news(verb, reference.as_deref(), &decided, case))
+    }
+
+    /// Open cases that this scan did not find any more are gone.
+    fn let_go(&self, seen: &Bits, counts: &mut ScanCounts) -> Res<()> {
+        let mut open = self
+            .db
+            .prepare_cached("SELECT no FROM cases WHERE incident = ?1 AND state = 'open'")?;
+        let mut gone = Vec::new();
+        let mut rows = open.query([self.incident])?;
+        while let Some(row) = rows.next()? {
+            let no: i64 = row.get(0)?;
+            if !seen.has(no) {
+                gone.push(no);
+            }
+        }
+        for no in gone {
+            self.db
+                .prepare_cached(
+                    "UPDATE cases SET state = 'gone', verb = NULL, decision = NULL, disproven = 0 WHERE no = ?1",
+                )?
+                .execute([no])?;
+            counts.gone += 1;
+        }
+        Ok(())
+    }
+
+    /// Says of every case how many unsettled ones wait for it, and moves it in the queue where that changed.
+    fn count_waiting(&self) -> Res<()> {
+        let mut changed = self.db.prepare_cached(
+            "SELECT c.no, coalesce(w.n, 0) FROM cases c
+             JOIN (SELECT for_id, count(*) AS n FROM waits JOIN cases USING (no)
+                   WHERE waits.incident = ?1 AND state NOT IN ('proven', 'gone') GROUP BY for_id) w ON w.for_id = c.id
+             WHERE c.incident = ?1 AND c.waited_for <> w.n
+             UNION ALL
+             SELECT c.no, 0 FROM cases c WHERE c.incident = ?1 AND c.waited_for > 0
+             AND NOT EXISTS (SELECT 1 FROM waits JOIN cases b USING (no)
+                             WHERE waits.incident = ?1 AND for_id = c.id AND b.state NOT IN ('proven', 'gone'))",
+        )?;
+        let changed: Vec<(i64, u32)> = changed
+            .query_map([self.incident], |r| Ok((r.get(0)?, r.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        for (no, waiting) in changed {
+            let mut at: Vec<u8> = self
+                .db
+                .prepare_cached("SELECT place FROM cases WHERE no = ?1")?
+                .query_row([no], |r| r.get(0))?;
+            if let Some(part) = at.get_mut(place::WAITED) {
+                part.copy_from_slice(&place::waited_for(waiting));
+            }
+            self.db
+                .prepare_cached("UPDATE cases SET waited_for = ?2, place = ?3 WHERE no = ?1")?
+                .execute((no, waiting, at))?;
+        }
+        Ok(())
+    }
+
+    fn store_rejects(&self, rejects: &[Reject]) -> Res<()> {
+        self.db
+            .execute("DELETE FROM rejects WHERE incident = ?1", [self.incident])?;
+        for r in rejects {
+            self.db
+                .prepare_cached(
+                    "INSERT INTO rejects (incident, source, position, reason, excerpt) VALUES (?1, ?2, ?3, ?4, ?5)",
+                )?
+                .execute((self.incident, &r.source, &r.position, &r.reason, &r.excerpt))?;
+        }
+        Ok(())
+    }
+}
+
+/// A set of case numbers.
+#[derive(Default)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn at(no: i64) -> (usize, u64) {
+        let no = no.unsigned_abs();
+        (usize::try_from(no / 64).unwrap_or(usize::MAX), 1 << (no % 64))
+    }
+
+    /// Adds a number; `false` if it was in already.
+    fn set(&mut self, no: i64) -> bool {
+        let (word, bit) = Self::at(no);
+        if word >= self.0.len() {
+            self.0.resize(word + 1, 0);
+        }
+        let new = self.0[word] & bit == 0;
+        self.0[word] |= bit;
+        new
+    }
+
+    fn has(&self, no: i64) -> bool {
+        let (word, bit) = Self::at(no);
+        self.0.get(word).is_some_and(|w| w & bit != 0)
+    }
+}

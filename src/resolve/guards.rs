@@ -1,0 +1,415 @@
+//! Which verbs a case allows, what each would do, and why the others do not fit.
+//!
+//! `keep`, `park` and `escalate` ask for role and claim alone; every other verb has its rows in [`RULES`].
+
+use super::steps::{self, Act};
+use crate::config::EffectConfig;
+use crate::domain::case::{FamilyRow, State, Verb};
+use crate::domain::finding::{Kind, Missing};
+use crate::domain::queue::CaseFile;
+use crate::domain::schema::{ORDER, Schema};
+use crate::ledger::Role;
+use std::collections::BTreeMap;
+
+/// How far a verb can be taken back. With the effect `record` every verb is reversible.
+pub const REVERSIBLE: &str = "reversible";
+/// How a decision without an effect of its own is taken back.
+pub const UNDO: &str = "undo takes it back as long as nobody did the work";
+
+/// A verb of the menu.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The verb.
+    pub verb: Verb,
+    /// What it would do, in words.
+    pub what: String,
+    /// Why it cannot be used, where it cannot.
+    pub refused: Option<String>,
+    /// `reversible`, `compensable` or `one-way`.
+    pub kind: &'static str,
+    /// How it is taken back, in words.
+    pub undo: &'static str,
+    /// What a person must do outside, step by step, for this case and for those of `also`.
+    pub steps: Vec<String>,
+    /// The evidence that closes the to-do, in words; `None` where there is no to-do.
+    pub wanted: Option<&'static str>,
+    /// Other cases that it decides too, because it writes their rows.
+    pub also: Vec<String>,
+    /// The scan advises it.
+    pub advised: bool,
+}
+
+/// What the rules are told besides the case.
+#[derive(Debug, Clone, Copy)]
+pub struct Around<'a> {
+    /// The site's entities.
+    pub schema: &'a Schema,
+    /// `[effects]`
+    pub effects: &'a BTreeMap<String, EffectConfig>,
+    /// The ledger login of whoever asks.
+    pub who: &'a str,
+    /// Their role.
+    pub role: Role,
+    /// The cases it waits for: the undecided ones transitively, and those it names itself in whatever state.
+    pub waits_for: &'a [CaseFile],
+}
+
+/// Why a verb does not fit the case, or `None`.
+type Rule = fn(&Facts<'_>) -> Option<String>;
+
+/// The rules, top down: the first that answers is the reason shown.
+pub const RULES: &[(&[Verb], Rule)] = &[
+    (&[Verb::Resubmit, Verb::Supersede, Verb::Cancel], no_order_owns_it),
+    (&[Verb::Reapply], key_was_reused),
+    (&[Verb::Reapply], came_back_by_itself),
+    (&[Verb::Reapply], blocker_will_not_come_back),
+    (&[Verb::Reapply], nothing_brings_it_back),
+    (&[Verb::Reapply], nothing_differs),
+    (&[Verb::Resubmit], still_in_the_hold),
+    (&[Verb::Resubmit], order_is_there),
+    (&[Verb::Resubmit], order_is_nowhere),
+    (&[Verb::Resubmit], others_come_first),
+    (&[Verb::Relink], nothing_is_missing),
+    (&[Verb::Complete], nothing_was_under_way),
+    (&[Verb::Cancel], only_in_the_hold),
+    (&[Verb::Cancel], no_state_counts_as_cancelled),
+];
+
+/// A case with what the rules ask of it again and again.
+pub struct Facts<'a> {
+    file: &'a CaseFile,
+    around: Around<'a>,
+    undecided: Vec<&'a CaseFile>,
+}
+
+/// One offer for each verb, in the order of [`Verb::ALL`].
+pub fn offers(file: &CaseFile, around: Around<'_>) -> Vec<Offer> {
+    let facts = Facts {
+        file,
+        around,
+        undecided: around.waits_for.iter().filter(|c| c.state.is_decidable()).collect(),
+    };
+    Verb::ALL.into_iter().map(|verb| facts.offer(verb)).collect()
+}
+
+impl Facts<'_> {
+    fn offer(&self, verb: Verb) -> Offer {
+        let also: Vec<String> = match verb {
+            Verb::Reapply => self.undecided.iter().map(|c| c.found.id.clone()).collect(),
+            _ => Vec::new(),
+        };
+        let case = &self.file.found;
+        let steps = match verb {
+            Verb::Reapply => {
+                // Who is waited for longest stands last in the chain and is written first.
+                let mut steps: Vec<String> = Vec::new();
+                for c in self.undecided.iter().rev() {
+                    steps.extend(steps::reapply(&c.found, self.around.schema));
+                }
+                steps.extend(steps::reapply(case, self.around.schema));
+                steps
+            }
+            _ => own_steps(self.file, verb, None, None, self.around.schema),
+        };
+        Offer {
+            verb,
+            what: self.what(verb),
+            refused: self.refused(verb),
+            kind: REVERSIBLE,
+            undo: UNDO,
+            steps,
+            wanted: wanted(verb),
+            also,
+            advised: case.advice.as_ref().is_some_and(|a| a.verb == verb),
+        }
+    }
+
+    /// The first reason against a verb.
+    fn refused(&self, verb: Verb) -> Option<String> {
+        if self.around.role < Role::Operator {
+            return Some(format!("{} may look but not decide", self.around.who));
+        }
+        if !self.file.state.is_decidable() {
+            return Some(not_decidable(self.file.state));
+        }
+        if let Some(claim) = self.file.claim.as_ref().filter(|c| c.by != self.around.who) {
+            return Some(format!("{} holds it", claim.by));
+        }
+        if let Some(effect) = self.around.effects.get(verb.name()).filter(|e| e.kind != "record") {
+            return Some(format!(
+                "its effect is configured as {:?}, which this restitch cannot do yet",
+                effect.kind
+            ));
+        }
+        let own = RULES
+            .iter()
+            .filter(|(verbs, _)| verbs.contains(&verb))
+            .find_map(|(_, rule)| rule(self));
+        own.or_else(|| match verb {
+            Verb::Reapply => self.chain_is_not_mine(),
+            _ => None,
+        })
+    }
+
+    /// A verb that writes rows of other cases needs those too.
+    fn chain_is_not_mine(&self) -> Option<String> {
+        let other = |c: &&&CaseFile| c.claim.as_ref().is_some_and(|l| l.by != self.around.who);
+        if let Some(c) = self.undecided.iter().find(other) {
+            let by = c.claim.as_ref().map_or("somebody", |l| l.by.as_str());
+            return Some(format!("{by} holds {}", c.found.label));
+        }
+        let missing: Vec<&str> = self
+            .undecided
+            .iter()
+            .filter(|c| c.claim.is_none())
+            .map(|c| c.found.id.as_str())
+            .collect();
+        // Before the case itself is claimed the menu shows what could be done.
+        (self.file.claim.is_some() && !missing.is_empty())
+            .then(|| format!("it writes rows of {} too: claim the chain", missing.join(", ")))
+    }
+
+    fn what(&self, verb: Verb) -> String {
+        let case = &self.file.found;
+        let label = &case.label;
+        match verb {
+            Verb::Reapply => self.reapply_words(),
+            Verb::Resubmit => format!("send {label} to the order intake again"),
+            Verb::Relink => {
+                let missing: Vec<String> = case.missing.iter().map(missing_words).collect();
+                format!("point at another row instead of {}", missing.join(", "))
+            }
+            Verb::Complete => "done outside: write the evidence".to_owned(),
+            Verb::Supersede => format!("another order did what {label} should: name it"),
+            Verb::Cancel => format!("a person cancels {label} outside"),
+            Verb::Park => "put it off until a time or an answer".to_owned(),
+            Verb::Escalate => "hand it to a person, with a time".to_owned(),
+            Verb::Keep => {
+                let kinds: Vec<&str> = case.kinds().into_iter().map(Kind::words).collect();
+                format!("leave it as restored: stays {}", kinds.join(", "))
+            }
+        }
+    }
+
+    /// `re-create SFO-77, inventory item 12, SFM-12: 6 rows`
+    fn reapply_words(&self) -> String {
+        const MOST: usize = 4;
+        let mut rows = 0;
+        let mut groups: BTreeMap<Act, Vec<String>> = BTreeMap::new();
+        for c in self.undecided.iter().rev().copied().chain([self.file]) {
+            let writes = steps::writes(&c.found, self.around.schema);
+            rows += writes.len();
+            let order_is_written = writes.iter().any(|(_, f)| f.entity == ORDER);
+            for (act, f) in writes {
+                // The rows that belong to a written order go without saying, unless somebody refers to them.
+                let referred = self.file.found.missing.iter().any(|m| m.entity == f.entity && m.key == f.key);
+                if f.entity == ORDER || !order_is_written || referred {
+                    groups.entry(act).or_default().push(steps::name(&c.found, &f.entity, &f.key));
+                }
+            }
+        }
+        let acts: Vec<String> = groups
+            .into_iter()
+            .map(|(act, names)| {
+                let more = names.len().saturating_sub(MOST);
+                let mut shown: Vec<String> = names.into_iter().take(MOST).collect();
+                if more > 0 {
+                    shown.push(format!("{more} more"));
+                }
+                format!("{} {}", act.words(), shown.join(", "))
+            })
+            .collect();
+        let plural = if rows == 1 { "row" } else { "rows" };
+        match acts.is_empty() {
+            true => "bring the log's state back".to_owned(),
+            false => format!("{}: {rows} {plural}", acts.join("; ")),
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        self.file.found.id.starts_with("held:")
+    }
+
+    fn order_row(&self) -> Option<&FamilyRow> {
+        let key = self.file.found.order.as_deref()?;
+        self.file.found.family.iter().find(|r| r.entity == ORDER && r.key == key)
+    }
+
+    fn row_of_kind(&self, kind: Kind) -> Option<String> {
+        let case = &self.file.found;
+        let f = case.findings.iter().find(|f| f.kind == kind)?;
+        Some(steps::name(case, &f.entity, &f.key))
+    }
+
+    /// Whether one of these cases re-creates what is missing.
+    fn is_brought_back(&self, missing: &Missing) -> bool {
+        self.undecided.iter().copied().chain([self.file]).any(|c| {
+            let case = &c.found;
+            case.findings
+                .iter()
+                .filter(|f| f.kind == Kind::Lost && f.entity == missing.entity)
+                .any(|f| match &missing.column {
+                    None => f.key == missing.key,
+                    Some(column) => case
+                        .family
+                        .iter()
+                        .filter(|r| r.entity == f.entity && r.key == f.key)
+                        .flat_map(|r| &r.fields)
+                        .any(|v| v.name == *column && v.log.as_ref().and_then(|l| l.as_str()) == Some(&missing.key)),
+                })
+        })
+    }
+}
+
+/// What a person must do for one case; `reapply` lists this case's rows alone.
+pub fn own_steps(file: &CaseFile, verb: Verb, reference: Option<&str>, to: Option<&str>, schema: &Schema) -> Vec<String> {
+    let case = &file.found;
+    let label = &case.label;
+    match verb {
+        Verb::Reapply => steps::reapply(case, schema),
+        Verb::Resubmit => vec![format!("look {label} up once more: it must not be there"), format!("submit {label} to the order intake")],
+        Verb::Relink => {
+            let mut steps = Vec::new();
+            for row in &case.family {
+                for r in row.refs.iter().filter(|r| !r.present && reference.is_none_or(|c| c == r.column)) {
+                    let table = schema
+                        .index(&row.entity)
+                        .and_then(|ix| schema.entities.get(ix))
+                        .map_or(row.entity.as_str(), |e| e.table.as_str());
+                    let to = to.unwrap_or("another row");
+                    steps.push(format!("set {table} {}: {} from {} to {to}", row.key, r.column, r.to.key));
+                }
+            }
+            steps
+        }
+        Verb::Supersede => match to {
+            Some(to) => vec![format!("see that {to} does all that {label} should have done")],
+            None => vec![format!("see that the other order does all that {label} should have done")],
+        },
+        Verb::Cancel => vec![format!("cancel {label} in the order system")],
+        Verb::Complete | Verb::Park | Verb::Escalate | Verb::Keep => Vec::new(),
+    }
+}
+
+/// The evidence that closes the to-do of a verb.
+pub const fn wanted(verb: Verb) -> Option<&'static str> {
+    match verb {
+        Verb::Reapply => Some("how the rows were written, and by whom"),
+        Verb::Resubmit => Some("the number that the order intake answered"),
+        Verb::Relink => Some("what the reference names now"),
+        Verb::Supersede => Some("the order that redid it, and its state"),
+        Verb::Cancel => Some("who cancelled it, and where"),
+        Verb::Complete | Verb::Park | Verb::Escalate | Verb::Keep => None,
+    }
+}
+
+/// Why a case in this state is not decided again.
+pub fn not_decidable(state: State) -> String {
+    match state {
+        State::Gone => "it is gone: no scan finds it any more".to_owned(),
+        other => format!("it is {} already: undo that first", other.words()),
+    }
+}
+
+fn missing_words(m: &Missing) -> String {
+    let entity = m.entity.replace('_', " ");
+    match &m.column {
+        Some(column) => format!("{entity} {column} {}", m.key),
+        None => format!("{entity} {}", m.key),
+    }
+}
+
+fn no_order_owns_it(f: &Facts<'_>) -> Option<String> {
+    (f.file.found.order.is_none() && !f.is_held()).then(|| "no order owns this row".to_owned())
+}
+
+fn key_was_reused(f: &Facts<'_>) -> Option<String> {
+    let cases = f.undecided.iter().copied().chain([f.file]);
+    cases
+        .flat_map(|c| c.found.findings.iter().map(move |x| (c, x)))
+        .find(|(_, x)| x.kind == Kind::Collided)
+        .map(|(c, x)| {
+            let name = steps::name(&c.found, &x.entity, &x.key);
+            format!("the key of {name} was reused: nothing is written under it")
+        })
+}
+
+fn came_back_by_itself(f: &Facts<'_>) -> Option<String> {
+    let cases = f.undecided.iter().copied().chain([f.file]);
+    cases
+        .flat_map(|c| c.found.findings.iter().map(move |x| (c, x)))
+        .find(|(_, x)| x.kind == Kind::Moved)
+        .map(|(c, x)| {
+            let name = steps::name(&c.found, &x.entity, &x.key);
+            format!("{name} came back by itself as {}", x.moved_to.as_deref().unwrap_or("another row"))
+        })
+}
+
+/// A case that it waits for was decided in a way that does not bring the row back.
+fn blocker_will_not_come_back(f: &Facts<'_>) -> Option<String> {
+    f.around
+        .waits_for
+        .iter()
+        .filter(|c| !c.state.is_decidable() && c.state != State::Gone)
+        .filter_map(|c| Some((c, c.decision.as_ref()?.verb)))
+        .find(|(_, verb)| matches!(verb, Verb::Keep | Verb::Cancel | Verb::Supersede))
+        .map(|(c, verb)| format!("{} was decided {}: what it needs will not come back", c.found.label, verb.name()))
+}
+
+fn nothing_brings_it_back(f: &Facts<'_>) -> Option<String> {
+    // A case that is decided already brings its rows back by its own decision.
+    let waits = !f.around.waits_for.is_empty();
+    let missing = f.file.found.missing.iter().find(|m| !f.is_brought_back(m));
+    missing
+        .filter(|_| !waits)
+        .map(|m| format!("the log brings no {} back", missing_words(m)))
+}
+
+fn nothing_differs(f: &Facts<'_>) -> Option<String> {
+    let writes = |c: &CaseFile| !steps::writes(&c.found, f.around.schema).is_empty();
+    (!writes(f.file) && !f.undecided.iter().any(|c| writes(c))).then(|| "no row of it differs from the log".to_owned())
+}
+
+fn still_in_the_hold(f: &Facts<'_>) -> Option<String> {
+    let expired = f.file.found.findings.iter().any(|x| x.kind == Kind::Expired);
+    (f.is_held() && !expired).then(|| "still in the hold: it is sent from there".to_owned())
+}
+
+fn order_is_there(f: &Facts<'_>) -> Option<String> {
+    let row = f.order_row()?;
+    let label = &f.file.found.label;
+    if row.kinds.contains(&Kind::Moved) {
+        return Some(format!("{label} came back by itself: it would be done twice"));
+    }
+    (row.restored && !row.kinds.contains(&Kind::Collided)).then(|| format!("{label} is there: it would be done twice"))
+}
+
+fn order_is_nowhere(f: &Facts<'_>) -> Option<String> {
+    let known = f.is_held() || f.order_row().is_some_and(|r| r.log == Some(true));
+    (!known).then(|| format!("the log has no order {}", f.file.found.label))
+}
+
+fn others_come_first(f: &Facts<'_>) -> Option<String> {
+    f.undecided.first().map(|c| format!("{} must come back first", c.found.label))
+}
+
+fn nothing_is_missing(f: &Facts<'_>) -> Option<String> {
+    f.file.found.missing.is_empty().then(|| "it refers to nothing that is missing".to_owned())
+}
+
+fn nothing_was_under_way(f: &Facts<'_>) -> Option<String> {
+    let fits = [Kind::Lost, Kind::Regressed, Kind::InDoubt, Kind::Contradicted, Kind::HalfSuperseded, Kind::Expired];
+    let any = fits.into_iter().any(|k| f.row_of_kind(k).is_some());
+    (!any).then(|| "none of it was under way: there is nothing to complete".to_owned())
+}
+
+fn only_in_the_hold(f: &Facts<'_>) -> Option<String> {
+    f.is_held().then(|| "it is in the hold only: there is no order to cancel".to_owned())
+}
+
+fn no_state_counts_as_cancelled(f: &Facts<'_>) -> Option<String> {
+    let order = f.around.schema.index(ORDER).and_then(|ix| f.around.schema.entities.get(ix));
+    order
+        .is_none_or(|o| o.cancelled.is_empty())
+        .then(|| "no state is configured as cancelled, so it could not be proven".to_owned())
+}
