@@ -17,6 +17,8 @@
 //! | [`config`] | layers of configuration, checks, errors with file and line |
 //! | [`domain`] | the words of the trade as types: schema, values, findings, cases, verbs, errors; no I/O |
 //! | [`log`] | the order log: sources, formats, and the fold that makes one row of all events of a key |
+//! | [`ledger`] | cases, claims, decisions, the audit trail: what everyone sees and does goes through it |
+//! | [`resolve`] | which verbs a case allows and why not, the to-do behind each, the proof |
 //! | [`restored`] | the restored database: PostgreSQL and SQLite behind one trait |
 //! | [`text`] | text that may stand on a terminal: nothing in the data can move a cursor or pass for something else |
 //! | [`theme`] | the colours by what they mean, from files |
@@ -25,7 +27,9 @@
 pub mod config;
 pub mod console;
 pub mod domain;
+pub mod ledger;
 pub mod log;
+pub mod resolve;
 pub mod restored;
 pub mod sim;
 pub mod text;

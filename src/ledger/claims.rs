@@ -42,11 +42,14 @@ impl Ledger {
             tx.require_operator()?;
             for id in ids {
                 let no = tx.case_no(id)?;
-                let Some(claim) = claim_on(&tx.db, no, tx.now)? else { continue };
+                let Some(claim) = claim_on(&tx.db, no, tx.now)? else {
+                    continue;
+                };
                 if claim.by != tx.who.user {
                     return Err(held(id, &claim).into());
                 }
-                tx.db.execute("UPDATE claims SET until = ?2 WHERE no = ?1", (no, tx.now))?;
+                tx.db
+                    .execute("UPDATE claims SET until = ?2 WHERE no = ?1", (no, tx.now))?;
                 tx.audit(Deed {
                     action: "drop",
                     case: Some(id),
@@ -73,7 +76,9 @@ pub(super) fn chain(db: &rusqlite::Connection, incident: i64, id: &str) -> Res<V
     let mut known: HashSet<String> = chain.iter().cloned().collect();
     let mut ahead: VecDeque<String> = chain.iter().cloned().collect();
     while let Some(id) = ahead.pop_front() {
-        let Some(no) = case_no(db, incident, &id)? else { continue };
+        let Some(no) = case_no(db, incident, &id)? else {
+            continue;
+        };
         let waits: Vec<(String, Option<String>)> = db
             .prepare_cached(
                 "SELECT w.for_id, c.state FROM waits w LEFT JOIN cases c ON c.incident = w.incident AND c.id = w.for_id

@@ -183,7 +183,9 @@ fn well_formed(d: &Decide) -> Result<Verb> {
         return Err(Error::usage("a decision needs an idempotency key"));
     }
     if verb == Verb::Relink && (empty(&d.reference) || empty(&d.to)) {
-        return Err(Error::usage("`relink` needs the referring column and the row to name").cure("--ref COLUMN --to KEY"));
+        return Err(
+            Error::usage("`relink` needs the referring column and the row to name").cure("--ref COLUMN --to KEY")
+        );
     }
     if matches!(verb, Verb::Supersede | Verb::Escalate) && empty(&d.to) {
         let whom = if verb == Verb::Escalate { "PERSON" } else { "CASE" };
@@ -277,7 +279,7 @@ impl Tx<'_> {
             Some(offer) => offer.also,
             None => Vec::new(),
         };
-        self.refuse_pointless_target(d, verb, &file)?;
+        Self::refuse_pointless_target(d, verb, &file)?;
         self.write_decision(d, verb, &digest)?;
         let mut result = Vec::with_capacity(1 + also.len());
         result.push((d.case.clone(), self.decide_one(d, verb, no, &file)?));
@@ -325,17 +327,17 @@ impl Tx<'_> {
                 .cure(format!("`restitch claim {id}` first"))
                 .into()),
             Some(claim) if claim.by != self.who.user => Err(held(id, &claim).into()),
-            Some(claim) if fence.is_some_and(|f| f != claim.fence) => Err(Error::refused(format!(
-                "somebody else held {id} in between"
-            ))
-            .cure("look at the case again, then decide")
-            .into()),
+            Some(claim) if fence.is_some_and(|f| f != claim.fence) => {
+                Err(Error::refused(format!("somebody else held {id} in between"))
+                    .cure("look at the case again, then decide")
+                    .into())
+            }
             Some(_) => Ok(()),
         }
     }
 
     /// `--ref` and `--to` must name something that can be meant.
-    fn refuse_pointless_target(&self, d: &Decide, verb: Verb, file: &CaseFile) -> Res<()> {
+    fn refuse_pointless_target(d: &Decide, verb: Verb, file: &CaseFile) -> Res<()> {
         let case = &file.found;
         let to = d.to.as_deref().unwrap_or_default();
         if verb == Verb::Relink {
@@ -478,7 +480,10 @@ impl Tx<'_> {
     fn prove(&self, id: &str, holds: Option<bool>, read: &str, deed: Deed<'_>) -> Res<State> {
         self.require_operator()?;
         let case = self.standing(id)?;
-        let key = case.key.as_ref().filter(|_| !case.state.is_decidable() && case.state != State::Gone);
+        let key = case
+            .key
+            .as_ref()
+            .filter(|_| !case.state.is_decidable() && case.state != State::Gone);
         let Some(key) = key else {
             return Err(Error::refused(format!("{id} is {}: nothing is decided", case.state.words())).into());
         };

@@ -42,8 +42,10 @@ pub(super) fn prepare(path: &Path, readonly: bool) -> Result<PathBuf> {
 
 fn check(meta: &fs::Metadata) -> Result<()> {
     if meta.is_symlink() {
-        return Err(Error::failed("the ledger is a symbolic link, which restitch does not follow")
-            .cure("name the file itself in `ledger.url`"));
+        return Err(
+            Error::failed("the ledger is a symbolic link, which restitch does not follow")
+                .cure("name the file itself in `ledger.url`"),
+        );
     }
     if !meta.is_file() {
         return Err(Error::failed("the ledger is no plain file").cure("set `ledger.url` to a file"));

@@ -50,9 +50,9 @@ pub(super) fn is_news(verb: Verb, reference: Option<&str>, decided: &[Seen], fou
 fn follows(verb: Verb, reference: Option<&str>, f: &Finding, row_had: &dyn Fn(&[Kind]) -> bool) -> bool {
     match (verb, f.kind) {
         // The row came back, and the order system went on with it.
-        (Verb::Reapply | Verb::Complete, Kind::Regressed) => row_had(&[Kind::Lost]),
+        (Verb::Reapply | Verb::Complete, Kind::Regressed)
         // The order came back under other keys.
-        (Verb::Resubmit | Verb::Complete, Kind::Moved) => row_had(&[Kind::Lost]),
+        | (Verb::Resubmit | Verb::Complete, Kind::Moved) => row_had(&[Kind::Lost]),
         (Verb::Relink, Kind::Regressed) => f.fields.iter().all(|d| Some(d.name.as_str()) == reference),
         // Its rows leave the state that the log knows.
         (Verb::Cancel | Verb::Supersede, Kind::Regressed) | (Verb::Supersede, Kind::HalfSuperseded) => true,

@@ -29,12 +29,12 @@ use crate::config::{Config, DbUrl, EffectConfig};
 use crate::domain::schema::Schema;
 use crate::domain::{Error, Result, time};
 use audit::Deed;
+pub use decide::new_key;
 use fault::{Fault, Res};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
-pub use decide::new_key;
 pub use who::{Role, Who};
 
 /// Raised whenever `schema.sql` changes in a way that an older restitch would misread.
@@ -153,8 +153,9 @@ impl Ledger {
     /// deed's case, verb and key.
     fn deed<T>(&mut self, deed: Deed<'_>, what: impl FnOnce(&Tx<'_>) -> Res<T>) -> Result<T> {
         if self.readonly {
-            return Err(Error::refused(format!("{}: this restitch only looks", deed.action))
-                .cure("run it without --readonly"));
+            return Err(
+                Error::refused(format!("{}: this restitch only looks", deed.action)).cure("run it without --readonly")
+            );
         }
         let done = self.begin().and_then(|tx| {
             let value = what(&tx)?;
@@ -190,12 +191,11 @@ impl Ledger {
             .prepare_cached("SELECT no FROM incidents WHERE name = ?1")?
             .query_row([&self.name], |r| r.get(0))
             .optional()?;
-        let incident = match no {
-            Some(no) => no,
-            None => {
-                db.execute("INSERT INTO incidents (name) VALUES (?1)", [&self.name])?;
-                db.last_insert_rowid()
-            }
+        let incident = if let Some(no) = no {
+            no
+        } else {
+            db.execute("INSERT INTO incidents (name) VALUES (?1)", [&self.name])?;
+            db.last_insert_rowid()
         };
         Ok(Tx {
             db,
@@ -216,9 +216,11 @@ impl Tx<'_> {
     /// Refuses who may only look.
     fn require_operator(&self) -> Res<()> {
         if self.role < Role::Operator {
-            return Err(Error::refused(format!("{} is a viewer, who may look but not act", self.who.user))
-                .cure("`[roles]` in the configuration names operators and leads")
-                .into());
+            return Err(
+                Error::refused(format!("{} is a viewer, who may look but not act", self.who.user))
+                    .cure("`[roles]` in the configuration names operators and leads")
+                    .into(),
+            );
         }
         Ok(())
     }

@@ -72,7 +72,8 @@ fn condition(filter: &Filter, incident: i64) -> (String, Vec<Value>) {
     (sql, values)
 }
 
-const ROW: &str = "c.no, c.id, c.label, c.action, c.kinds, c.state, c.verb, c.waits, c.waited_for, c.show, c.disproven, c.dies_at";
+const ROW: &str =
+    "c.no, c.id, c.label, c.action, c.kinds, c.state, c.verb, c.waits, c.waited_for, c.show, c.disproven, c.dies_at";
 
 fn read_row(db: &Connection, row: &Row<'_>, claims: &HashMap<i64, Claim>) -> Res<CaseRow> {
     let no: i64 = row.get(0)?;
@@ -209,13 +210,13 @@ impl Ledger {
     pub fn counts(&self) -> Result<Counts> {
         self.read(|db, incident| {
             let mut counts = Counts::default();
-            let mut statement =
-                db.prepare_cached("SELECT state, kinds, count(*) FROM cases WHERE incident = ?1 GROUP BY state, kinds")?;
+            let mut statement = db
+                .prepare_cached("SELECT state, kinds, count(*) FROM cases WHERE incident = ?1 GROUP BY state, kinds")?;
             let mut rows = statement.query([incident])?;
             let both = mask(&[Kind::Lost, Kind::Orphaned]);
             while let Some(row) = rows.next()? {
                 let state = state_of(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?);
-                let (kinds, cases): (i64, u64) = (row.get(1)?, row.get(2)?);
+                let (kinds, cases) = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?.unsigned_abs());
                 if let Some(i) = State::ALL.iter().position(|s| *s == state) {
                     counts.states[i] += cases;
                 }
@@ -238,8 +239,9 @@ impl Ledger {
         self.read(|db, incident| {
             let (condition, values) = condition(filter, incident);
             let claims = claims(db, incident, now)?;
-            let mut statement =
-                db.prepare_cached(&format!("SELECT {ROW} FROM cases c WHERE {condition} ORDER BY c.place, c.no"))?;
+            let mut statement = db.prepare_cached(&format!(
+                "SELECT {ROW} FROM cases c WHERE {condition} ORDER BY c.place, c.no"
+            ))?;
             let mut rows = statement.query(params_from_iter(values))?;
             while let Some(row) = rows.next()? {
                 if !each(read_row(db, row, &claims)?) {
@@ -255,8 +257,9 @@ impl Ledger {
         let now = (self.clock)();
         self.read(|db, incident| {
             let claims = claims(db, incident, now)?;
-            let mut statement =
-                db.prepare_cached(&format!("SELECT {ROW} FROM cases c WHERE c.incident = ?1 AND c.id = ?2"))?;
+            let mut statement = db.prepare_cached(&format!(
+                "SELECT {ROW} FROM cases c WHERE c.incident = ?1 AND c.id = ?2"
+            ))?;
             let mut found = Vec::with_capacity(ids.len());
             for id in ids {
                 let mut rows = statement.query((incident, id))?;
@@ -273,8 +276,9 @@ impl Ledger {
         let now = (self.clock)();
         self.read(|db, incident| {
             let (condition, values) = condition(filter, incident);
-            let mut statement =
-                db.prepare_cached(&format!("SELECT c.no FROM cases c WHERE {condition} ORDER BY c.place, c.no"))?;
+            let mut statement = db.prepare_cached(&format!(
+                "SELECT c.no FROM cases c WHERE {condition} ORDER BY c.place, c.no"
+            ))?;
             let mut rows = statement.query(params_from_iter(values))?;
             while let Some(row) = rows.next()? {
                 each(case_file(db, incident, row.get(0)?, now)?).map_err(Fault::Told)?;

@@ -79,11 +79,19 @@ impl Tx<'_> {
         self.store_rejects(rejects)?;
         self.db.execute(
             "INSERT INTO scans (incident, attempt, at, by, report) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![self.incident, self.attempt, self.now, self.who.user, serde_json::to_string(report)?],
+            params![
+                self.incident,
+                self.attempt,
+                self.now,
+                self.who.user,
+                serde_json::to_string(report)?
+            ],
         )?;
         counts.total = self
             .db
-            .query_row("SELECT count(*) FROM cases WHERE incident = ?1", [self.incident], |r| r.get(0))?;
+            .query_row("SELECT count(*) FROM cases WHERE incident = ?1", [self.incident], |r| {
+                r.get::<_, i64>(0).map(i64::unsigned_abs)
+            })?;
         let why = format!(
             "attempt {}: {} cases in all, {} opened, {} updated, {} gone",
             self.attempt, counts.total, counts.opened, counts.updated, counts.gone
@@ -144,7 +152,9 @@ impl Tx<'_> {
         }
         if opens {
             self.db
-                .prepare_cached("UPDATE cases SET state = 'open', verb = NULL, decision = NULL, disproven = 0 WHERE no = ?1")?
+                .prepare_cached(
+                    "UPDATE cases SET state = 'open', verb = NULL, decision = NULL, disproven = 0 WHERE no = ?1",
+                )?
                 .execute([known.no])?;
             counts.opened += 1;
             if known.state == State::Proven {
@@ -195,7 +205,7 @@ impl Tx<'_> {
                 case.action,
                 serde_json::to_string(&case.show)?,
                 place::dies_at(case),
-                case.blocked_by.len(),
+                number(case.blocked_by.len()),
                 digest
             ])?;
         let no = self.db.last_insert_rowid();
@@ -220,7 +230,7 @@ impl Tx<'_> {
                 case.action,
                 serde_json::to_string(&case.show)?,
                 place::dies_at(case),
-                case.blocked_by.len(),
+                number(case.blocked_by.len()),
                 digest
             ])?;
         self.db
@@ -238,7 +248,7 @@ impl Tx<'_> {
         for (nth, id) in case.blocked_by.iter().enumerate() {
             self.db
                 .prepare_cached("INSERT INTO waits (no, nth, incident, for_id) VALUES (?1, ?2, ?3, ?4)")?
-                .execute(params![no, nth, self.incident, id])?;
+                .execute(params![no, number(nth), self.incident, id])?;
         }
         Ok(())
     }
@@ -326,6 +336,10 @@ impl Tx<'_> {
         }
         Ok(())
     }
+}
+
+fn number(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 /// A set of case numbers.

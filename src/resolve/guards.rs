@@ -202,9 +202,17 @@ impl Facts<'_> {
             let order_is_written = writes.iter().any(|(_, f)| f.entity == ORDER);
             for (act, f) in writes {
                 // The rows that belong to a written order go without saying, unless somebody refers to them.
-                let referred = self.file.found.missing.iter().any(|m| m.entity == f.entity && m.key == f.key);
+                let referred = self
+                    .file
+                    .found
+                    .missing
+                    .iter()
+                    .any(|m| m.entity == f.entity && m.key == f.key);
                 if f.entity == ORDER || !order_is_written || referred {
-                    groups.entry(act).or_default().push(steps::name(&c.found, &f.entity, &f.key));
+                    groups
+                        .entry(act)
+                        .or_default()
+                        .push(steps::name(&c.found, &f.entity, &f.key));
                 }
             }
         }
@@ -220,9 +228,10 @@ impl Facts<'_> {
             })
             .collect();
         let plural = if rows == 1 { "row" } else { "rows" };
-        match acts.is_empty() {
-            true => "bring the log's state back".to_owned(),
-            false => format!("{}: {rows} {plural}", acts.join("; ")),
+        if acts.is_empty() {
+            "bring the log's state back".to_owned()
+        } else {
+            format!("{}: {rows} {plural}", acts.join("; "))
         }
     }
 
@@ -232,7 +241,11 @@ impl Facts<'_> {
 
     fn order_row(&self) -> Option<&FamilyRow> {
         let key = self.file.found.order.as_deref()?;
-        self.file.found.family.iter().find(|r| r.entity == ORDER && r.key == key)
+        self.file
+            .found
+            .family
+            .iter()
+            .find(|r| r.entity == ORDER && r.key == key)
     }
 
     fn row_of_kind(&self, kind: Kind) -> Option<String> {
@@ -262,29 +275,47 @@ impl Facts<'_> {
 }
 
 /// What a person must do for one case; `reapply` lists this case's rows alone.
-pub fn own_steps(file: &CaseFile, verb: Verb, reference: Option<&str>, to: Option<&str>, schema: &Schema) -> Vec<String> {
+pub fn own_steps(
+    file: &CaseFile,
+    verb: Verb,
+    reference: Option<&str>,
+    to: Option<&str>,
+    schema: &Schema,
+) -> Vec<String> {
     let case = &file.found;
     let label = &case.label;
     match verb {
         Verb::Reapply => steps::reapply(case, schema),
-        Verb::Resubmit => vec![format!("look {label} up once more: it must not be there"), format!("submit {label} to the order intake")],
+        Verb::Resubmit => vec![
+            format!("look {label} up once more: it must not be there"),
+            format!("submit {label} to the order intake"),
+        ],
         Verb::Relink => {
             let mut steps = Vec::new();
             for row in &case.family {
-                for r in row.refs.iter().filter(|r| !r.present && reference.is_none_or(|c| c == r.column)) {
+                for r in row
+                    .refs
+                    .iter()
+                    .filter(|r| !r.present && reference.is_none_or(|c| c == r.column))
+                {
                     let table = schema
                         .index(&row.entity)
                         .and_then(|ix| schema.entities.get(ix))
                         .map_or(row.entity.as_str(), |e| e.table.as_str());
                     let to = to.unwrap_or("another row");
-                    steps.push(format!("set {table} {}: {} from {} to {to}", row.key, r.column, r.to.key));
+                    steps.push(format!(
+                        "set {table} {}: {} from {} to {to}",
+                        row.key, r.column, r.to.key
+                    ));
                 }
             }
             steps
         }
         Verb::Supersede => match to {
             Some(to) => vec![format!("see that {to} does all that {label} should have done")],
-            None => vec![format!("see that the other order does all that {label} should have done")],
+            None => vec![format!(
+                "see that the other order does all that {label} should have done"
+            )],
         },
         Verb::Cancel => vec![format!("cancel {label} in the order system")],
         Verb::Complete | Verb::Park | Verb::Escalate | Verb::Keep => Vec::new(),
@@ -341,7 +372,10 @@ fn came_back_by_itself(f: &Facts<'_>) -> Option<String> {
         .find(|(_, x)| x.kind == Kind::Moved)
         .map(|(c, x)| {
             let name = steps::name(&c.found, &x.entity, &x.key);
-            format!("{name} came back by itself as {}", x.moved_to.as_deref().unwrap_or("another row"))
+            format!(
+                "{name} came back by itself as {}",
+                x.moved_to.as_deref().unwrap_or("another row")
+            )
         })
 }
 
@@ -353,7 +387,13 @@ fn blocker_will_not_come_back(f: &Facts<'_>) -> Option<String> {
         .filter(|c| !c.state.is_decidable() && c.state != State::Gone)
         .filter_map(|c| Some((c, c.decision.as_ref()?.verb)))
         .find(|(_, verb)| matches!(verb, Verb::Keep | Verb::Cancel | Verb::Supersede))
-        .map(|(c, verb)| format!("{} was decided {}: what it needs will not come back", c.found.label, verb.name()))
+        .map(|(c, verb)| {
+            format!(
+                "{} was decided {}: what it needs will not come back",
+                c.found.label,
+                verb.name()
+            )
+        })
 }
 
 fn nothing_brings_it_back(f: &Facts<'_>) -> Option<String> {
@@ -390,25 +430,43 @@ fn order_is_nowhere(f: &Facts<'_>) -> Option<String> {
 }
 
 fn others_come_first(f: &Facts<'_>) -> Option<String> {
-    f.undecided.first().map(|c| format!("{} must come back first", c.found.label))
+    f.undecided
+        .first()
+        .map(|c| format!("{} must come back first", c.found.label))
 }
 
 fn nothing_is_missing(f: &Facts<'_>) -> Option<String> {
-    f.file.found.missing.is_empty().then(|| "it refers to nothing that is missing".to_owned())
+    f.file
+        .found
+        .missing
+        .is_empty()
+        .then(|| "it refers to nothing that is missing".to_owned())
 }
 
 fn nothing_was_under_way(f: &Facts<'_>) -> Option<String> {
-    let fits = [Kind::Lost, Kind::Regressed, Kind::InDoubt, Kind::Contradicted, Kind::HalfSuperseded, Kind::Expired];
+    let fits = [
+        Kind::Lost,
+        Kind::Regressed,
+        Kind::InDoubt,
+        Kind::Contradicted,
+        Kind::HalfSuperseded,
+        Kind::Expired,
+    ];
     let any = fits.into_iter().any(|k| f.row_of_kind(k).is_some());
     (!any).then(|| "none of it was under way: there is nothing to complete".to_owned())
 }
 
 fn only_in_the_hold(f: &Facts<'_>) -> Option<String> {
-    f.is_held().then(|| "it is in the hold only: there is no order to cancel".to_owned())
+    f.is_held()
+        .then(|| "it is in the hold only: there is no order to cancel".to_owned())
 }
 
 fn no_state_counts_as_cancelled(f: &Facts<'_>) -> Option<String> {
-    let order = f.around.schema.index(ORDER).and_then(|ix| f.around.schema.entities.get(ix));
+    let order = f
+        .around
+        .schema
+        .index(ORDER)
+        .and_then(|ix| f.around.schema.entities.get(ix));
     order
         .is_none_or(|o| o.cancelled.is_empty())
         .then(|| "no state is configured as cancelled, so it could not be proven".to_owned())

@@ -60,7 +60,11 @@ fn dependency_order(schema: &Schema) -> Vec<&str> {
             return;
         }
         entered.push(&entity.name);
-        let needs = entity.owner.iter().map(|o| &o.entity).chain(entity.refs.iter().map(|r| &r.entity));
+        let needs = entity
+            .owner
+            .iter()
+            .map(|o| &o.entity)
+            .chain(entity.refs.iter().map(|r| &r.entity));
         for need in needs {
             if let Some(needed) = schema.index(need).and_then(|ix| schema.entities.get(ix)) {
                 visit(schema, needed, entered, out);
@@ -116,7 +120,12 @@ fn telling(row: &FamilyRow, entity: Option<&Entity>) -> Vec<String> {
         .filter(|c| !entity.mask.iter().any(|m| m == c))
         .collect();
     let mut once = Vec::new();
-    columns.retain(|c| !once.contains(c) && { once.push(*c); true });
+    columns.retain(|c| {
+        !once.contains(c) && {
+            once.push(*c);
+            true
+        }
+    });
     columns
         .into_iter()
         .filter_map(|c| row.fields.iter().find(|f| f.name == c)?.log.as_ref())

@@ -1,0 +1,248 @@
+mod deeds;
+mod files;
+mod scans;
+mod trail;
+
+use super::{Ledger, Who, new_key};
+use crate::config::{Config, DbUrl, Roles};
+use crate::domain::ErrorKind;
+use crate::domain::case::{FamilyField, FamilyRow, FoundCase, State, Verb};
+use crate::domain::finding::{Evidence, Finding, Kind, Missing, RowState};
+use crate::domain::progress::Progress;
+use crate::domain::queue::{AuditLine, CaseRow, Decide, Filter, ScanCounts};
+use crate::domain::schema::{Entity, Schema};
+use serde_json::json;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+
+const MINUTE: Duration = Duration::from_mins(1);
+const T0: i64 = 1_795_356_300_000_000;
+
+/// A folder with a ledger, a clock, and people who open it.
+pub(super) struct Room {
+    folder: TempDir,
+    pub config: Config,
+    clock: Arc<AtomicI64>,
+}
+
+impl Room {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.incident.id = "2026-11-22-prod".to_owned();
+        config.incident.restored_to = Some(T0);
+        config.ledger.database.url = DbUrl::Sqlite(folder.path().join("restitch.db"));
+        config.schema = schema();
+        config.roles = Some(Roles {
+            viewer: vec!["bo".to_owned()],
+            operator: vec!["ana".to_owned(), "li".to_owned()],
+            lead: vec!["sam".to_owned()],
+        });
+        Self {
+            folder,
+            config,
+            clock: Arc::new(AtomicI64::new(T0)),
+        }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("restitch.db")
+    }
+
+    pub fn open(&self, user: &str) -> Ledger {
+        self.try_open(user, false).unwrap()
+    }
+
+    pub fn try_open(&self, user: &str, readonly: bool) -> crate::domain::Result<Ledger> {
+        let who = Who {
+            user: user.to_owned(),
+            system_user: user.to_owned(),
+            ssh: None,
+        };
+        let mut ledger = Ledger::open_as(&self.config, readonly, who)?;
+        let clock = Arc::clone(&self.clock);
+        ledger.set_clock(move || clock.load(Ordering::Relaxed));
+        Ok(ledger)
+    }
+
+    pub fn pass(&self, time: Duration) {
+        let micros = i64::try_from(time.as_micros()).unwrap();
+        self.clock.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// Straight into the file, behind the ledger's back.
+    pub fn sql(&self, sql: &str) {
+        rusqlite::Connection::open(self.path())
+            .unwrap()
+            .execute_batch(sql)
+            .unwrap();
+    }
+}
+
+pub(super) fn schema() -> Schema {
+    let entity = |name: &str, table: &str| Entity {
+        name: name.to_owned(),
+        table: table.to_owned(),
+        key: vec!["id".to_owned()],
+        ..Entity::default()
+    };
+    Schema {
+        entities: vec![
+            Entity {
+                label: Some("external_id".to_owned()),
+                state: Some("status".to_owned()),
+                cancelled: vec!["Cancelled".to_owned()],
+                ..entity("order", "om.orders")
+            },
+            entity("order_item", "om.order_items"),
+            entity("plan_item", "om.orch_items"),
+            entity("inventory_item", "om.inventory_items"),
+        ],
+    }
+}
+
+pub(super) fn finding(entity: &str, key: &str, kind: Kind) -> Finding {
+    Finding {
+        entity: entity.to_owned(),
+        key: key.to_owned(),
+        kind,
+        undone: false,
+        fields: Vec::new(),
+        evidence: vec![Evidence {
+            source: "cdc".to_owned(),
+            position: "9911".to_owned(),
+            ts: Some("2026-11-22T14:09:11Z".to_owned()),
+        }],
+        rows: match kind {
+            Kind::InDoubt => vec![RowState {
+                entity: "plan_item".to_owned(),
+                key: format!("7{key}"),
+                state: "Running".to_owned(),
+            }],
+            _ => Vec::new(),
+        },
+        moved_to: (kind == Kind::Moved).then(|| "55".to_owned()),
+    }
+}
+
+/// The case of an order with these findings on its own row.
+pub(super) fn order(key: &str, kinds: &[Kind]) -> FoundCase {
+    let lost = kinds.contains(&Kind::Lost) || kinds.contains(&Kind::Moved);
+    FoundCase {
+        id: format!("order:{key}"),
+        order: Some(key.to_owned()),
+        label: format!("SFO-{key}"),
+        action: "New".to_owned(),
+        show: vec!["ACC-1".to_owned()],
+        rank: None,
+        findings: kinds.iter().map(|k| finding("order", key, *k)).collect(),
+        missing: Vec::new(),
+        blocked_by: Vec::new(),
+        dies_at: None,
+        advice: None,
+        family: vec![FamilyRow {
+            entity: "order".to_owned(),
+            key: key.to_owned(),
+            kinds: kinds.iter().copied().filter(|k| Kind::ROW.contains(k)).collect(),
+            restored: !lost,
+            log: Some(true),
+            fields: vec![FamilyField {
+                name: "status".to_owned(),
+                restored: (!lost).then(|| json!("Created")),
+                log: Some(json!("Activated")),
+                by: None,
+                differs: true,
+            }],
+            refs: Vec::new(),
+        }],
+    }
+}
+
+/// As [`order`], waiting for other orders: what it refers to was lost with them.
+pub(super) fn waiting(key: &str, kinds: &[Kind], blockers: &[&str]) -> FoundCase {
+    let mut case = order(key, kinds);
+    case.blocked_by = blockers.iter().map(|b| format!("order:{b}")).collect();
+    case.missing = blockers
+        .iter()
+        .map(|b| Missing {
+            entity: "order".to_owned(),
+            column: None,
+            key: (*b).to_owned(),
+        })
+        .collect();
+    case
+}
+
+pub(super) fn store(ledger: &mut Ledger, cases: Vec<FoundCase>) -> ScanCounts {
+    let report = json!({"attempt": 1});
+    ledger
+        .store_scan(&mut cases.into_iter(), &[], &report, &Progress::default())
+        .unwrap()
+}
+
+pub(super) fn claim(ledger: &mut Ledger, ids: &[&str]) {
+    let ids: Vec<String> = ids.iter().map(|i| (*i).to_owned()).collect();
+    ledger.claim(&ids, MINUTE).unwrap();
+}
+
+pub(super) fn asking(case: &str, verb: Verb) -> Decide {
+    Decide {
+        case: case.to_owned(),
+        key: new_key(),
+        verb: Some(verb),
+        reason: "lost window, billing confirms".to_owned(),
+        reference: (verb == Verb::Relink).then(|| "prior_order_id".to_owned()),
+        to: matches!(verb, Verb::Relink | Verb::Supersede | Verb::Escalate).then(|| "order:99".to_owned()),
+        evidence: (verb == Verb::Complete).then(|| "ticket 12".to_owned()),
+        until: None,
+        confirm: None,
+        fence: None,
+    }
+}
+
+pub(super) trait Tap: Sized {
+    fn tap(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+}
+impl<T> Tap for T {}
+
+pub(super) fn rows(ledger: &Ledger) -> Vec<CaseRow> {
+    let mut rows = Vec::new();
+    ledger
+        .each_row(&Filter::default(), &mut |row| {
+            rows.push(row);
+            true
+        })
+        .unwrap();
+    rows
+}
+
+pub(super) fn labels(ledger: &Ledger) -> Vec<String> {
+    rows(ledger).into_iter().map(|r| r.label.into()).collect()
+}
+
+pub(super) fn state(ledger: &Ledger, id: &str) -> State {
+    ledger.case(id).unwrap().unwrap().state
+}
+
+pub(super) fn trail(ledger: &Ledger) -> Vec<AuditLine> {
+    let mut lines = Vec::new();
+    ledger
+        .audit(&mut |line| {
+            lines.push(line);
+            Ok(())
+        })
+        .unwrap();
+    lines
+}
+
+pub(super) fn refused<T: std::fmt::Debug>(result: crate::domain::Result<T>) -> String {
+    let error = result.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Refused, "{error}");
+    error.what
+}
