@@ -13,6 +13,7 @@
 //!
 //! | room | what lives there |
 //! | --- | --- |
+//! | [`cli`] | the command line: one file a command |
 //! | [`console`] | the terminal program |
 //! | [`config`] | layers of configuration, checks, errors with file and line |
 //! | [`domain`] | the words of the trade as types: schema, values, findings, cases, verbs, errors; no I/O |
@@ -24,6 +25,7 @@
 //! | [`theme`] | the colours by what they mean, from files |
 //! | [`sim`] | a seeded incident with its truth, a simulated restore and order system: the demo |
 
+pub mod cli;
 pub mod config;
 pub mod console;
 pub mod domain;

@@ -1,0 +1,241 @@
+//! The command line: one file a command, no logic of its own. Results go to stdout, everything else to stderr.
+
+mod audit;
+mod bars;
+mod cases;
+mod claim;
+mod completions;
+mod deeds;
+mod man;
+pub mod out;
+mod parse;
+mod phase;
+mod print_config;
+mod resolve;
+mod show;
+
+use crate::config::{self, Config, Overrides};
+use crate::domain::{Error, ErrorKind, Result};
+use crate::ledger::Ledger;
+use crate::text;
+use crate::theme::Choice;
+use clap::error::{ContextKind, ContextValue, ErrorKind as ClapKind};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use out::Out;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+/// Everything is settled.
+const DONE: u8 = 0;
+/// Cases are left.
+const LEFT: u8 = 3;
+
+/// A console for the hours after a database restore.
+#[derive(Debug, Parser)]
+#[command(
+    name = "restitch",
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done or all settled · 3 cases are left · 1 error · 2 usage or configuration · \
+                  4 refused · 5 audit chain broken · 6 unconfirmed\n`restitch demo` shows it on a made-up incident."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Flags that every command knows, before or after its name.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Globals {
+    /// Read this configuration instead of ./restitch.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Work on this incident
+    #[arg(long, global = true, value_name = "ID")]
+    pub incident: Option<String>,
+    /// Keep cases in this ledger, as sqlite:PATH
+    #[arg(long, global = true, value_name = "URL")]
+    pub ledger: Option<String>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print plain lines: fields separated by tabs, no progress bars
+    #[arg(long, global = true)]
+    pub plain: bool,
+    /// Look, change nothing
+    #[arg(long, global = true)]
+    pub readonly: bool,
+    /// Colours of the console
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        value_name = "auto|16|256|true|never"
+    )]
+    pub color: Choice,
+    /// Draw with ASCII only
+    #[arg(long, global = true)]
+    pub ascii: bool,
+    /// Never wait for a key
+    #[arg(long, global = true)]
+    pub no_input: bool,
+    /// Say more on stderr
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the commented default configuration
+    PrintConfig,
+    /// List the cases
+    Cases(cases::Cases),
+    /// Show one case with its evidence
+    Show(show::Show),
+    /// Take cases, and those they wait for
+    Claim(claim::Claim),
+    /// Give cases back
+    Drop(claim::Drop),
+    /// Decide a case
+    Resolve(resolve::Resolve),
+    /// Say that what a decision asked for is done
+    Done(deeds::Done),
+    /// Write a note on a case
+    Note(deeds::Note),
+    /// Take a decision back
+    Undo(deeds::Undo),
+    /// Say how a phase of the restore ended
+    Phase(phase::SetPhase),
+    /// The audit trail
+    Audit(audit::Audit),
+    /// Print completions for a shell
+    Completions(completions::Completions),
+    /// Print the manual page
+    Man,
+}
+
+/// Commands that the contract names and a later version brings.
+const LATER: &[&str] = &[
+    "preview", "restore", "gate", "takeover", "bulk", "approve", "reopen", "hold", "ledger", "report", "handover",
+    "signoff",
+];
+
+/// What a command works with.
+struct Context<'a> {
+    globals: &'a Globals,
+    out: &'a mut Out,
+}
+
+impl Context<'_> {
+    /// Loads the configuration and says on stderr what is odd about it.
+    fn config(&self) -> Result<Config> {
+        let config = config::load(&Overrides {
+            config: self.globals.config.clone(),
+            incident: self.globals.incident.clone(),
+            ledger: self.globals.ledger.clone(),
+        })?;
+        for warning in &config.warnings {
+            complain(&format!("warning: {warning}"));
+        }
+        for layer in config.layers.iter().filter(|_| self.globals.verbose > 0) {
+            complain(&format!("configuration: {layer}"));
+        }
+        Ok(config)
+    }
+
+    /// Opens the ledger.
+    fn ledger(&self, config: &Config) -> Result<Ledger> {
+        Ledger::open(config, self.globals.readonly)
+    }
+}
+
+/// The one case that somebody means by its id, its label or its order's key.
+fn one_case(ledger: &Ledger, text: &str) -> Result<String> {
+    let mut found = ledger.find(text)?;
+    match found.len() {
+        1 => Ok(found.swap_remove(0)),
+        0 => Err(Error::usage(format!("there is no case {text:?}")).cure("`restitch cases` lists them")),
+        n => Err(Error::usage(format!("{text:?} fits {n} cases"))
+            .cure(format!("name one by its id: {}", found.iter().take(5).cloned().collect::<Vec<_>>().join(", ")))),
+    }
+}
+
+/// Runs the command of these arguments and gives its exit code.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let mut out = Out::new(cli.globals.json, cli.globals.plain);
+    let mut context = Context {
+        globals: &cli.globals,
+        out: &mut out,
+    };
+    let ended = cli.command.unwrap_or(Command::PrintConfig).run(&mut context);
+    match out.finish().and(ended) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&format!("restitch: {error}"));
+            error.kind.exit_code()
+        }
+    }
+}
+
+impl Command {
+    fn run(self, context: &mut Context<'_>) -> Result<u8> {
+        match self {
+            Self::PrintConfig => print_config::run(context),
+            Self::Cases(args) => args.run(context),
+            Self::Show(args) => args.run(context),
+            Self::Claim(args) => args.run(context),
+            Self::Drop(args) => args.run(context),
+            Self::Resolve(args) => args.run(context),
+            Self::Done(args) => args.run(context),
+            Self::Note(args) => args.run(context),
+            Self::Undo(args) => args.run(context),
+            Self::Phase(args) => args.run(context),
+            Self::Audit(args) => args.run(context),
+            Self::Completions(args) => args.run(context),
+            Self::Man => man::run(context),
+        }
+    }
+}
+
+/// Writes a message to stderr, where nothing in it can act on the terminal. A closed stderr is nobody's fault.
+pub fn complain(message: &str) {
+    let _ = writeln!(io::stderr(), "{}", text::lines(message));
+}
+
+/// Help and version go to stdout; what clap could not read goes to stderr.
+fn usage(error: &clap::Error) -> u8 {
+    if matches!(error.kind(), ClapKind::DisplayHelp | ClapKind::DisplayVersion) {
+        // `restitch --help | head -1` closes the pipe early, and that is fine.
+        let _ = error.print();
+        return DONE;
+    }
+    let unknown = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(name)) => Some(name.as_str()),
+        _ => None,
+    };
+    match unknown {
+        Some(name) if LATER.contains(&name) => complain(&format!("restitch: {name} is not available in this version")),
+        _ => complain(error.render().to_string().trim_end()),
+    }
+    if unknown.is_some() {
+        let command = Cli::command();
+        let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+        complain(&format!("commands: {}", names.join(", ")));
+    }
+    ErrorKind::Usage.exit_code()
+}
+
+/// An error about something that is not there in this version.
+fn not_yet(what: &str) -> Error {
+    Error::usage(format!("{what} is not available in this version"))
+}

@@ -1,0 +1,125 @@
+//! `restitch resolve`
+
+use super::{Context, DONE, deeds, one_case, parse};
+use crate::domain::case::Verb;
+use crate::domain::queue::Decide;
+use crate::domain::{Error, Result};
+use crate::domain::schema::Schema;
+use crate::ledger::{self, Ledger};
+use crate::resolve::guards::{self, Offer};
+use crate::safe;
+use crate::text::Safe;
+use clap::Args;
+use serde_json::json;
+
+/// Arguments of `resolve`.
+#[derive(Debug, Args)]
+pub struct Resolve {
+    /// The case: id, label or order key
+    case: String,
+    /// keep, reapply, resubmit, relink, complete, supersede, cancel, park or escalate
+    #[arg(value_parser = parse::verb)]
+    verb: Verb,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// relink: the referring column
+    #[arg(long = "ref", value_name = "COLUMN")]
+    reference: Option<String>,
+    /// relink: the row to refer to; supersede: the other order's case or key; escalate: the person
+    #[arg(long, value_name = "KEY|CASE|PERSON")]
+    to: Option<String>,
+    /// complete: what shows that it was done outside
+    #[arg(long, value_name = "TEXT")]
+    evidence: Option<String>,
+    /// park, escalate: until when
+    #[arg(long, value_name = "TIME", value_parser = parse::instant)]
+    until: Option<i64>,
+    /// Show exactly what it would do, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// The case id once more, for a verb that cannot be taken back
+    #[arg(long, value_name = "CASE")]
+    confirm: Option<String>,
+}
+
+impl Resolve {
+    /// Decides a case that one holds.
+    pub fn run(self, context: &mut Context<'_>) -> Result<u8> {
+        let config = context.config()?;
+        let mut ledger = context.ledger(&config)?;
+        let id = one_case(&ledger, &self.case)?;
+        let decide = Decide {
+            case: id,
+            key: ledger::new_key(),
+            verb: Some(self.verb),
+            reason: self.reason,
+            reference: self.reference,
+            to: self.to,
+            evidence: self.evidence,
+            until: self.until,
+            confirm: self.confirm,
+            fence: None,
+        };
+        if self.dry_run {
+            let offer = offer(&ledger, &config.schema, &decide, self.verb)?;
+            return show(context, &decide, &offer);
+        }
+        let stand = ledger.decide(&decide)?;
+        if context.out.wants_json() {
+            let cases: Vec<_> = stand
+                .iter()
+                .map(|(case, state)| json!({"case": case, "state": state.name()}))
+                .collect();
+            context.out.json(&json!({
+                "case": decide.case, "verb": self.verb, "key": decide.key, "dry_run": false, "cases": cases,
+            }))?;
+            return Ok(DONE);
+        }
+        for (case, state) in &stand {
+            deeds::stands(context, case, *state)?;
+        }
+        Ok(DONE)
+    }
+}
+
+/// What the verb would do with these arguments.
+fn offer(ledger: &Ledger, schema: &Schema, decide: &Decide, verb: Verb) -> Result<Offer> {
+    let gone = || Error::usage(format!("there is no case {:?}", decide.case));
+    let offers = ledger.offers(&decide.case)?;
+    let mut offer = offers.into_iter().find(|o| o.verb == verb).ok_or_else(gone)?;
+    if verb != Verb::Reapply {
+        let file = ledger.case(&decide.case)?.ok_or_else(gone)?;
+        offer.steps = guards::own_steps(&file, verb, decide.reference.as_deref(), decide.to.as_deref(), schema);
+    }
+    Ok(offer)
+}
+
+/// Prints what the verb would do; refused where it may not.
+fn show(context: &mut Context<'_>, decide: &Decide, offer: &Offer) -> Result<u8> {
+    let out = &mut *context.out;
+    if out.wants_json() {
+        out.json(&json!({
+            "case": decide.case, "verb": offer.verb, "dry_run": true, "what": offer.what, "refused": offer.refused,
+            "kind": offer.kind, "undo": offer.undo, "steps": offer.steps, "evidence_wanted": offer.wanted,
+            "also": offer.also,
+        }))?;
+    } else {
+        out.line(&safe!("{} {}: {}", offer.verb.name(), Safe::id(&decide.case), Safe::of(&offer.what)))?;
+        for step in &offer.steps {
+            out.line(&safe!("  to do: {}", Safe::of(step)))?;
+        }
+        if let Some(wanted) = offer.wanted {
+            out.line(&safe!("  evidence wanted: {}", Safe::ours(wanted)))?;
+        }
+        for case in &offer.also {
+            out.line(&safe!("  decides too: {}", Safe::id(case)))?;
+        }
+        out.line(&safe!("  {}: {}", offer.kind, offer.undo))?;
+        out.line(&Safe::ours("  nothing was changed (--dry-run)"))?;
+    }
+    match &offer.refused {
+        None => Ok(DONE),
+        Some(why) => Err(Error::refused(format!("{} is refused for {}: {why}", offer.verb.name(), decide.case))),
+    }
+}

@@ -1,0 +1,175 @@
+//! `restitch show`
+
+use super::{Context, DONE, cases, one_case};
+use crate::domain::case::{FamilyField, FamilyRow};
+use crate::domain::finding::{Evidence, Missing};
+use crate::domain::queue::CaseFile;
+use crate::domain::{Error, Result, time};
+use crate::safe;
+use crate::text::Safe;
+use clap::Args;
+use serde_json::{Value as Json, json};
+
+/// Arguments of `show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The case: id, label or order key
+    case: String,
+}
+
+impl Show {
+    /// Prints one case with its evidence.
+    pub fn run(self, context: &mut Context<'_>) -> Result<u8> {
+        let config = context.config()?;
+        let ledger = context.ledger(&config)?;
+        let id = one_case(&ledger, &self.case)?;
+        let file = ledger
+            .case(&id)?
+            .ok_or_else(|| Error::usage(format!("there is no case {id:?}")))?;
+        if context.out.wants_json() {
+            context.out.json(&whole(&file)?)?;
+            return Ok(DONE);
+        }
+        for line in lines(&file) {
+            context.out.line(&line)?;
+        }
+        Ok(DONE)
+    }
+}
+
+/// The object of `cases --json`, and everything else that the ledger has on the case.
+fn whole(file: &CaseFile) -> Result<Json> {
+    let mut case = cases::case_json(file)?;
+    let notes: Vec<Json> = file
+        .notes
+        .iter()
+        .map(|n| json!({"by": n.by, "at": time::format(n.at), "text": n.text}))
+        .collect();
+    let decision = file.decision.as_ref().map(|d| {
+        json!({
+            "key": d.key, "verb": d.verb, "reason": d.reason, "by": d.by, "at": time::format(d.at),
+            "ref": d.reference, "to": d.to, "evidence": d.evidence, "until": d.until.map(time::format),
+            "steps": d.steps,
+            "proof": d.proof.as_ref().map(|(holds, read)| json!({"holds": holds, "read": read})),
+        })
+    });
+    let waited: Vec<&str> = file.waited_for_by.iter().map(|(id, _)| id.as_str()).collect();
+    if let Json::Object(case) = &mut case {
+        case.insert("waited_for_by".to_owned(), json!(waited));
+        case.insert("disproven".to_owned(), json!(file.disproven));
+        case.insert("decision".to_owned(), json!(decision));
+        case.insert("notes".to_owned(), json!(notes));
+        case.insert("family".to_owned(), json!(file.found.family));
+    }
+    Ok(case)
+}
+
+fn lines(file: &CaseFile) -> Vec<Safe<'static>> {
+    let found = &file.found;
+    let own = |text: &str| Safe::of(text).into_owned();
+    let kinds: Vec<&str> = found.kinds().iter().map(|k| k.words()).collect();
+    let mut lines = vec![
+        safe!(
+            "{}  {}  {}",
+            Safe::id(&found.label),
+            Safe::id(&found.id),
+            own(&found.action)
+        ),
+        safe!("{}, {}", own(&kinds.join(", ")), file.state.words()),
+    ];
+    if let Some(claim) = &file.claim {
+        lines.push(safe!("held by {} until {}", own(&claim.by), own(&time::format(claim.until))));
+    }
+    for missing in &found.missing {
+        lines.push(safe!("refers to {}, which is not there", target(missing)));
+    }
+    for id in &found.blocked_by {
+        lines.push(safe!("waits for {}", Safe::id(id)));
+    }
+    for (id, label) in &file.waited_for_by {
+        lines.push(safe!("{} ({}) waits for it", Safe::id(label), Safe::id(id)));
+    }
+    if let Some(advice) = &found.advice {
+        lines.push(safe!("advice: {}, {}", advice.verb.name(), own(&advice.why)));
+    }
+    for row in &found.family {
+        family(row, &mut lines);
+    }
+    for finding in &found.findings {
+        let by: Vec<String> = finding.evidence.iter().map(event).collect();
+        lines.push(safe!(
+            "{} {} {}  {}",
+            finding.kind.words(),
+            own(&finding.entity),
+            Safe::id(&finding.key),
+            own(&by.join(", "))
+        ));
+    }
+    if let Some(decision) = &file.decision {
+        lines.push(safe!(
+            "{} by {} at {}: {}",
+            decision.verb.name(),
+            own(&decision.by),
+            own(&time::format(decision.at)),
+            own(&decision.reason)
+        ));
+        lines.extend(decision.steps.iter().map(|step| safe!("  to do: {}", own(step))));
+        if let Some(evidence) = &decision.evidence {
+            lines.push(safe!("  evidence: {}", own(evidence)));
+        }
+        if let Some((holds, read)) = &decision.proof {
+            let words = if *holds { "proof holds" } else { "proof fails" };
+            lines.push(safe!("  {}: {}", words, own(read)));
+        }
+    }
+    for note in &file.notes {
+        lines.push(safe!("note by {} at {}: {}", own(&note.by), own(&time::format(note.at)), own(&note.text)));
+    }
+    lines
+}
+
+fn target(missing: &Missing) -> Safe<'static> {
+    let entity = Safe::of(&missing.entity);
+    match &missing.column {
+        Some(column) => safe!("{} with {} {}", entity, Safe::of(column), Safe::id(&missing.key)),
+        None => safe!("{} {}", entity, Safe::id(&missing.key)),
+    }
+}
+
+fn family(row: &FamilyRow, lines: &mut Vec<Safe<'static>>) {
+    let restored = if row.restored { "there" } else { "not there" };
+    let log = match row.log {
+        Some(true) => "the log has it",
+        Some(false) => "the log deleted it",
+        None => "the log never names it",
+    };
+    lines.push(safe!("{} {}: {}, {}", Safe::of(&row.entity), Safe::id(&row.key), restored, log));
+    for field in row.fields.iter().filter(|f| f.differs || !row.restored) {
+        lines.push(safe!(
+            "  {}: restored {}, log {}  {}",
+            Safe::of(&field.name),
+            value(field.restored.as_ref()),
+            value(field.log.as_ref()),
+            Safe::of(&said_by(field))
+        ));
+    }
+}
+
+fn value(value: Option<&Json>) -> Safe<'static> {
+    match value {
+        None => Safe::ours("·"),
+        Some(Json::String(text)) => Safe::of(text).into_owned(),
+        Some(other) => Safe::of(&other.to_string()).into_owned(),
+    }
+}
+
+fn said_by(field: &FamilyField) -> String {
+    field.by.as_ref().map_or_else(String::new, event)
+}
+
+fn event(evidence: &Evidence) -> String {
+    match &evidence.ts {
+        Some(ts) => format!("{}@{} {ts}", evidence.source, evidence.position),
+        None => format!("{}@{}", evidence.source, evidence.position),
+    }
+}
