@@ -25,7 +25,7 @@ enum What {
 impl Audit {
     /// Prints the trail, or says whether its chain is whole.
     pub fn run(self, context: &mut Context<'_>) -> Result<u8> {
-        let ledger = context.ledger(&context.config()?)?;
+        let ledger = context.reading(&context.config()?)?;
         match self.what {
             What::List if context.out.wants_json() => ledger.audit(&mut |line| context.out.json(&line))?,
             What::List => {

@@ -26,7 +26,7 @@ pub struct Cases {
 impl Cases {
     /// Lists every case unless filtered, in the order of the queue.
     pub fn run(self, context: &mut Context<'_>) -> Result<u8> {
-        let ledger = context.ledger(&context.config()?)?;
+        let ledger = context.reading(&context.config()?)?;
         let filter = Filter {
             state: self.state,
             kind: self.kind,
@@ -75,7 +75,8 @@ fn cells(row: &CaseRow) -> Vec<Safe<'static>> {
 pub fn case_json(file: &CaseFile) -> Result<Json> {
     let found = &file.found;
     let kinds: Vec<&str> = found.kinds().iter().map(|k| k.name()).collect();
-    let plain = |value: Result<Json, serde_json::Error>| value.map_err(|e| Error::failed(format!("cannot write JSON: {e}")));
+    let plain =
+        |value: Result<Json, serde_json::Error>| value.map_err(|e| Error::failed(format!("cannot write JSON: {e}")));
     Ok(json!({
         "case": found.id,
         "order": found.order,

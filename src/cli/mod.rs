@@ -1,7 +1,6 @@
 //! The command line: one file a command, no logic of its own. Results go to stdout, everything else to stderr.
 
 mod audit;
-mod bars;
 mod cases;
 mod claim;
 mod completions;
@@ -28,8 +27,6 @@ use std::path::PathBuf;
 
 /// Everything is settled.
 const DONE: u8 = 0;
-/// Cases are left.
-const LEFT: u8 = 3;
 
 /// A console for the hours after a database restore.
 #[derive(Debug, Parser)]
@@ -50,6 +47,7 @@ pub struct Cli {
 /// Flags that every command knows, before or after its name.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Globals {
     /// Read this configuration instead of ./restitch.toml
     #[arg(long, global = true, value_name = "FILE")]
@@ -149,7 +147,13 @@ impl Context<'_> {
         Ok(config)
     }
 
-    /// Opens the ledger.
+    /// Opens the ledger to look: one that is not there is not made.
+    #[expect(clippy::unused_self, reason = "reads as the counterpart of `ledger`")]
+    fn reading(&self, config: &Config) -> Result<Ledger> {
+        Ledger::open(config, true)
+    }
+
+    /// Opens the ledger for a deed.
     fn ledger(&self, config: &Config) -> Result<Ledger> {
         Ledger::open(config, self.globals.readonly)
     }
@@ -161,8 +165,10 @@ fn one_case(ledger: &Ledger, text: &str) -> Result<String> {
     match found.len() {
         1 => Ok(found.swap_remove(0)),
         0 => Err(Error::usage(format!("there is no case {text:?}")).cure("`restitch cases` lists them")),
-        n => Err(Error::usage(format!("{text:?} fits {n} cases"))
-            .cure(format!("name one by its id: {}", found.iter().take(5).cloned().collect::<Vec<_>>().join(", ")))),
+        n => Err(Error::usage(format!("{text:?} fits {n} cases")).cure(format!(
+            "name one by its id: {}",
+            found.iter().take(5).cloned().collect::<Vec<_>>().join(", ")
+        ))),
     }
 }
 
@@ -177,7 +183,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         globals: &cli.globals,
         out: &mut out,
     };
-    let ended = cli.command.unwrap_or(Command::PrintConfig).run(&mut context);
+    let ended = match cli.command {
+        Some(command) => command.run(&mut context),
+        None => Err(not_yet("the console")),
+    };
     match out.finish().and(ended) {
         Ok(code) => code,
         Err(error) => {

@@ -109,7 +109,11 @@ impl Table<'_> {
         }
         if self.widths.is_empty() {
             self.waiting.push(cells);
-            return if self.waiting.len() > MEASURED { self.measure() } else { Ok(()) };
+            return if self.waiting.len() > MEASURED {
+                self.measure()
+            } else {
+                Ok(())
+            };
         }
         self.print(&cells)
     }

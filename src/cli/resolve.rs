@@ -3,8 +3,8 @@
 use super::{Context, DONE, deeds, one_case, parse};
 use crate::domain::case::Verb;
 use crate::domain::queue::Decide;
-use crate::domain::{Error, Result};
 use crate::domain::schema::Schema;
+use crate::domain::{Error, Result};
 use crate::ledger::{self, Ledger};
 use crate::resolve::guards::{self, Offer};
 use crate::safe;
@@ -105,7 +105,12 @@ fn show(context: &mut Context<'_>, decide: &Decide, offer: &Offer) -> Result<u8>
             "also": offer.also,
         }))?;
     } else {
-        out.line(&safe!("{} {}: {}", offer.verb.name(), Safe::id(&decide.case), Safe::of(&offer.what)))?;
+        out.line(&safe!(
+            "{} {}: {}",
+            offer.verb.name(),
+            Safe::id(&decide.case),
+            Safe::of(&offer.what)
+        ))?;
         for step in &offer.steps {
             out.line(&safe!("  to do: {}", Safe::of(step)))?;
         }
@@ -120,6 +125,10 @@ fn show(context: &mut Context<'_>, decide: &Decide, offer: &Offer) -> Result<u8>
     }
     match &offer.refused {
         None => Ok(DONE),
-        Some(why) => Err(Error::refused(format!("{} is refused for {}: {why}", offer.verb.name(), decide.case))),
+        Some(why) => Err(Error::refused(format!(
+            "{} is refused for {}: {why}",
+            offer.verb.name(),
+            decide.case
+        ))),
     }
 }

@@ -21,7 +21,7 @@ impl Show {
     /// Prints one case with its evidence.
     pub fn run(self, context: &mut Context<'_>) -> Result<u8> {
         let config = context.config()?;
-        let ledger = context.ledger(&config)?;
+        let ledger = context.reading(&config)?;
         let id = one_case(&ledger, &self.case)?;
         let file = ledger
             .case(&id)?
@@ -78,7 +78,11 @@ fn lines(file: &CaseFile) -> Vec<Safe<'static>> {
         safe!("{}, {}", own(&kinds.join(", ")), file.state.words()),
     ];
     if let Some(claim) = &file.claim {
-        lines.push(safe!("held by {} until {}", own(&claim.by), own(&time::format(claim.until))));
+        lines.push(safe!(
+            "held by {} until {}",
+            own(&claim.by),
+            own(&time::format(claim.until))
+        ));
     }
     for missing in &found.missing {
         lines.push(safe!("refers to {}, which is not there", target(missing)));
@@ -123,7 +127,12 @@ fn lines(file: &CaseFile) -> Vec<Safe<'static>> {
         }
     }
     for note in &file.notes {
-        lines.push(safe!("note by {} at {}: {}", own(&note.by), own(&time::format(note.at)), own(&note.text)));
+        lines.push(safe!(
+            "note by {} at {}: {}",
+            own(&note.by),
+            own(&time::format(note.at)),
+            own(&note.text)
+        ));
     }
     lines
 }
@@ -143,7 +152,13 @@ fn family(row: &FamilyRow, lines: &mut Vec<Safe<'static>>) {
         Some(false) => "the log deleted it",
         None => "the log never names it",
     };
-    lines.push(safe!("{} {}: {}, {}", Safe::of(&row.entity), Safe::id(&row.key), restored, log));
+    lines.push(safe!(
+        "{} {}: {}, {}",
+        Safe::of(&row.entity),
+        Safe::id(&row.key),
+        restored,
+        log
+    ));
     for field in row.fields.iter().filter(|f| f.differs || !row.restored) {
         lines.push(safe!(
             "  {}: restored {}, log {}  {}",
