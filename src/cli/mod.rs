@@ -10,6 +10,8 @@ pub mod out;
 mod parse;
 mod phase;
 mod print_config;
+#[cfg(test)]
+mod readme;
 mod resolve;
 mod show;
 

@@ -1,0 +1,38 @@
+//! The README's generated sections: stale ones fail, `UPDATE=1 cargo test readme` rewrites them.
+
+use super::Cli;
+use crate::config;
+use clap::CommandFactory;
+use std::fs;
+use std::path::Path;
+
+/// Checks that the section of this name holds this body, or writes it.
+fn check(name: &str, body: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs::read_to_string(&path).unwrap();
+    let begin = format!("<!-- generated: {name} -->\n");
+    let (before, rest) = readme.split_once(&begin).unwrap();
+    let (found, after) = rest.split_once("<!-- end -->\n").unwrap();
+    if found == body {
+        return;
+    }
+    assert!(
+        std::env::var_os("UPDATE").is_some(),
+        "the section {name:?} of README.md is stale: run UPDATE=1 cargo test readme"
+    );
+    fs::write(path, format!("{before}{begin}{body}<!-- end -->\n{after}")).unwrap();
+}
+
+/// One test: two would write the same file at once.
+#[test]
+fn generated_sections_are_fresh() {
+    let mut commands = "| command | does |\n| --- | --- |\n".to_owned();
+    for command in Cli::command().disable_help_subcommand(true).get_subcommands_mut() {
+        let usage = command.render_usage().to_string();
+        let usage = usage.trim_start_matches("Usage: ").replace('|', "\\|");
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        commands.push_str(&format!("| `{usage}` | {about} |\n"));
+    }
+    check("commands", &commands);
+    check("configuration", &format!("```toml\n{}```\n", config::DEFAULT));
+}
