@@ -2,6 +2,7 @@
 
 pub mod decimal;
 pub mod instant;
+pub mod interval;
 pub mod nested;
 
 use nested::Element;
@@ -72,6 +73,10 @@ pub enum LogKind {
     Json,
     /// Text of an instant or time of day that carries no more than milliseconds.
     Millis,
+    /// A number that a double carried on its way: it holds no more digits than that.
+    Double,
+    /// Text of an interval whose years and months were turned into days, 365.25 / 12 of them a month.
+    Duration,
 }
 
 /// A value as the log says it, digits untouched.
@@ -142,6 +147,7 @@ pub fn same(ty: &ColumnType, log: &LogValue<'_>, restored: Option<&str>) -> Same
     match ty {
         ColumnType::Bool => Same::read(boolean(text), boolean(restored)),
         ColumnType::Int2 | ColumnType::Int4 | ColumnType::Int8 => Same::read(integer(text), integer(restored)),
+        ColumnType::Numeric if log.kind == LogKind::Double => Same::read(double(text), double(restored)),
         ColumnType::Numeric => Same::read(decimal::canonical(text), decimal::canonical(restored)),
         ColumnType::Float8 => Same::read(double(text), double(restored)),
         ColumnType::Float4 => Same::read(single(text), single(restored)),
@@ -173,7 +179,13 @@ pub fn same(ty: &ColumnType, log: &LogValue<'_>, restored: Option<&str>) -> Same
                 _ => nested::pg_array(text),
             };
             match (log_items, nested::pg_array(restored)) {
-                (Some(a), Some(b)) => same_items(inner, &a, &b),
+                (Some(a), Some(b)) => same_items(inner, log.kind, &a, &b),
+                _ => Same::AskServer,
+            }
+        }
+        ColumnType::Interval if log.kind == LogKind::Duration => {
+            match (interval::averaged(text), interval::averaged(restored)) {
+                (Some(a), Some(b)) => Same::of(interval::about(a, b)),
                 _ => Same::AskServer,
             }
         }
@@ -181,7 +193,8 @@ pub fn same(ty: &ColumnType, log: &LogValue<'_>, restored: Option<&str>) -> Same
     }
 }
 
-fn same_items(inner: &ColumnType, log: &[Element], restored: &[Element]) -> Same {
+/// Elements of a kind that carries less than the column may hold are all of that kind.
+fn same_items(inner: &ColumnType, kind: LogKind, log: &[Element], restored: &[Element]) -> Same {
     if log.len() != restored.len() {
         return Same::No;
     }
@@ -189,8 +202,14 @@ fn same_items(inner: &ColumnType, log: &[Element], restored: &[Element]) -> Same
     for pair in log.iter().zip(restored) {
         let verdict = match pair {
             (Element::Null, Element::Null) => Same::Yes,
-            (Element::Array(a), Element::Array(b)) => same_items(inner, a, b),
-            (Element::Text(a), Element::Text(b)) => same(inner, &LogValue::new(LogKind::Text, a.as_str()), Some(b)),
+            (Element::Array(a), Element::Array(b)) => same_items(inner, kind, a, b),
+            (Element::Text(a), Element::Text(b)) => {
+                let kind = match kind {
+                    LogKind::Millis | LogKind::Double => kind,
+                    _ => LogKind::Text,
+                };
+                same(inner, &LogValue::new(kind, a.as_str()), Some(b))
+            }
             _ => Same::No,
         };
         match verdict {

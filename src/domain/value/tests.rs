@@ -118,6 +118,49 @@ fn values_as_files_show_them() {
     assert_eq!(json(&T::Text, None), Json::Null);
 }
 
+#[test]
+fn a_double_or_an_averaged_interval_is_held_to_what_it_carries() {
+    use ColumnType as T;
+    let double = |t| LogValue::new(LogKind::Double, t);
+    assert_eq!(
+        same(
+            &T::Numeric,
+            &double("1.2345678901234567E19"),
+            Some("12345678901234567890.12")
+        ),
+        Same::Yes
+    );
+    assert_eq!(same(&T::Numeric, &double("1299.9"), Some("1299.90")), Same::Yes);
+    assert_eq!(same(&T::Numeric, &double("1299.9"), Some("1299.91")), Same::No);
+    let list = T::Array(Box::new(T::Numeric));
+    assert_eq!(
+        same(
+            &list,
+            &double("{1.2345678901234567E19,NULL}"),
+            Some("{12345678901234567890.12,NULL}")
+        ),
+        Same::Yes
+    );
+    let millis = LogValue::new(LogKind::Millis, r#"{"2026-11-22 14:05:00.123"}"#);
+    let list = T::Array(Box::new(T::Timestamp));
+    assert_eq!(
+        same(&list, &millis, Some(r#"{"2026-11-22 14:05:00.123456"}"#)),
+        Same::Yes
+    );
+    for (micros, restored, wanted) in [
+        ("PT37091106.780000S", "1 year 2 mons 3 days 04:05:06.78", Same::Yes),
+        ("PT37091106.780000S", "1 year 2 mons 3 days 04:05:06.79", Same::No),
+        ("PT2629800.000000S", "1 mon", Same::Yes),
+        ("PT-3600.000000S", "-01:00:00", Same::Yes),
+        ("PT-36817886.780000S", "-1 years -2 mons +3 days -04:05:06.78", Same::No),
+        ("PT0.000000S", "00:00:00", Same::Yes),
+        ("PT1.000000S", "1 fortnight", Same::AskServer),
+    ] {
+        let log = LogValue::new(LogKind::Duration, micros);
+        assert_eq!(same(&T::Interval, &log, Some(restored)), wanted, "{micros} {restored}");
+    }
+}
+
 fn typed_text() -> impl Strategy<Value = (ColumnType, String)> {
     use ColumnType as T;
     let micros = -60_000_000_000_000_000_i64..250_000_000_000_000_000_i64;

@@ -559,13 +559,15 @@ fn push(data: &mut Vec<u8>, column: ColumnIx, event: u16, kind: u8, text: &[u8])
 }
 
 fn kind_of(kind: u8) -> LogKind {
-    const KINDS: [LogKind; 6] = [
+    const KINDS: [LogKind; 8] = [
         LogKind::Null,
         LogKind::Bool,
         LogKind::Number,
         LogKind::Text,
         LogKind::Json,
         LogKind::Millis,
+        LogKind::Double,
+        LogKind::Duration,
     ];
     KINDS.get(usize::from(kind)).copied().unwrap_or(LogKind::Text)
 }

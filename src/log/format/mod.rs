@@ -1,5 +1,6 @@
 //! The formats: one decoder each, a line in, changes out. A decoder knows nothing of order, files or other lines.
 
+pub mod debezium;
 pub mod native;
 
 use crate::config::FormatKind;
@@ -166,7 +167,8 @@ pub fn decode<'a>(
 ) -> Result<Line, String> {
     match kind {
         FormatKind::Native => native::decode(ctx, line, out),
-        FormatKind::Wal2json | FormatKind::Debezium | FormatKind::OmPlus | FormatKind::SalesforceCdc => {
+        FormatKind::Debezium => debezium::decode(ctx, line, out),
+        FormatKind::Wal2json | FormatKind::OmPlus | FormatKind::SalesforceCdc => {
             Err(format!("format {} cannot be read", name(kind)))
         }
     }
@@ -185,13 +187,13 @@ pub const fn name(kind: FormatKind) -> &'static str {
 
 /// Refuses a format that no decoder here reads.
 pub fn check(kind: FormatKind, log: &str) -> Result<()> {
-    if matches!(kind, FormatKind::Native) {
+    if matches!(kind, FormatKind::Native | FormatKind::Debezium) {
         return Ok(());
     }
     Err(
         Error::usage(format!("this version cannot read logs of format {}", name(kind)))
             .at(format!("[[log]] {log}: format"))
-            .cure("formats it reads: native"),
+            .cure("formats it reads: native, debezium"),
     )
 }
 
