@@ -21,6 +21,7 @@
 //! | [`ledger`] | cases, claims, decisions, the audit trail: what everyone sees and does goes through it |
 //! | [`resolve`] | which verbs a case allows and why not, the to-do behind each, the proof |
 //! | [`restored`] | the restored database: PostgreSQL and SQLite behind one trait |
+//! | [`scan`] | log against restored database: findings, families, references, cases, advice |
 //! | [`text`] | text that may stand on a terminal: nothing in the data can move a cursor or pass for something else |
 //! | [`theme`] | the colours by what they mean, from files |
 //! | [`sim`] | a seeded incident with its truth, a simulated restore and order system: the demo |
@@ -33,6 +34,7 @@ pub mod ledger;
 pub mod log;
 pub mod resolve;
 pub mod restored;
+pub mod scan;
 pub mod sim;
 pub mod text;
 pub mod theme;

@@ -173,6 +173,9 @@ pub struct FamilyField {
     pub by: Option<Evidence>,
     /// Whether the two differ.
     pub differs: bool,
+    /// The log's value is an instant that carries no more than milliseconds.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub millis: bool,
 }
 
 /// What a referring column points at, and whether it is there.

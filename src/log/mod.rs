@@ -5,9 +5,11 @@
 //! | [`read`] | all of it: the configured logs in, [`Folded`] out |
 //! | `source` | files, plain and compressed, as blocks of lines |
 //! | [`format`] | one decoder a format |
+//! | [`hold`] | the orders that wait, where the hold is a file |
 //! | `fold` | the newest value of every column of every key |
 
 pub mod format;
+pub mod hold;
 
 mod fold;
 mod folded;

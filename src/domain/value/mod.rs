@@ -414,6 +414,55 @@ pub fn input_text<'a>(ty: &ColumnType, value: &'a LogValue<'_>) -> Option<Cow<'a
     }
 }
 
+/// Whether only the server can write a log's value the way it would write the column's (scale, intervals, JSON spacing).
+pub fn written_by_server(ty: &ColumnType) -> bool {
+    !matches!(
+        ty,
+        ColumnType::Bool
+            | ColumnType::Int2
+            | ColumnType::Int4
+            | ColumnType::Int8
+            | ColumnType::Text
+            | ColumnType::TextCi
+            | ColumnType::Char
+            | ColumnType::Uuid
+    )
+}
+
+/// A tuple in the spelling under which equal ones meet: canonical, Salesforce ids by their first 15 characters.
+pub fn normal(types: &[&ColumnType], tuple: &[String]) -> Vec<String> {
+    let one = |(ty, text): (&&ColumnType, &String)| {
+        let text = canonical(ty, text).unwrap_or(Cow::Borrowed(text));
+        match ty {
+            ColumnType::Text | ColumnType::Char => salesforce_id(&text).to_owned(),
+            ColumnType::TextCi => text.to_lowercase(),
+            ColumnType::Numeric => decimal::canonical(&text).unwrap_or_else(|| text.into_owned()),
+            _ => text.into_owned(),
+        }
+    };
+    types.iter().zip(tuple).map(one).collect()
+}
+
+/// The spellings under which a look-up must ask for a tuple: itself and, where a part is a Salesforce id, its other
+/// length.
+pub fn spellings(types: &[&ColumnType], tuple: &[String]) -> Vec<Vec<String>> {
+    let other: Vec<String> = types
+        .iter()
+        .zip(tuple)
+        .map(|(ty, text)| match ty {
+            ColumnType::Text | ColumnType::Char => {
+                salesforce_id_18(text).unwrap_or_else(|| salesforce_id(text).to_owned())
+            }
+            _ => text.clone(),
+        })
+        .collect();
+    if other == tuple {
+        vec![other]
+    } else {
+        vec![tuple.to_vec(), other]
+    }
+}
+
 /// A value's text as files and screens show it: small numbers and booleans as JSON, every other type as its text.
 pub fn json(ty: &ColumnType, text: Option<&str>) -> Json {
     let Some(text) = text else { return Json::Null };

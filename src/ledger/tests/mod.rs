@@ -154,6 +154,7 @@ pub(super) fn order(key: &str, kinds: &[Kind]) -> FoundCase {
                 restored: (!lost).then(|| json!("Created")),
                 log: Some(json!("Activated")),
                 by: None,
+                millis: false,
                 differs: true,
             }],
             refs: Vec::new(),

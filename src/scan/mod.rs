@@ -1,0 +1,209 @@
+//! The scan: the log folded, held against the restored database, every difference a finding, every order with findings
+//! a case.
+//!
+//! [`run`] is the whole of it. `compare` reads the rows that the log names and says how they differ, `owners` finds the
+//! order behind each, `family` gathers an order's rows from both sides, `refs` asks whether what they refer to is there,
+//! `hold` does so for the orders that are still held, `cases` puts it together, `chain` orders who waits for whom,
+//! `advice` says what to do. Nothing here knows a driver: rows come through [`Restored`].
+
+mod advice;
+mod cases;
+mod chain;
+mod compare;
+mod family;
+mod hold;
+mod owners;
+mod refs;
+mod report;
+
+pub use report::{LogReport, ScanReport};
+
+use crate::config::Config;
+use crate::domain::case::FoundCase;
+use crate::domain::finding::{Evidence, FieldDiff, Kind, RowState};
+use crate::domain::progress::{Progress, Stage};
+use crate::domain::queue::Reject;
+use crate::domain::schema::{Catalogue, ColumnIx, EntityIx, ORDER, Schema};
+use crate::domain::{Error, Result};
+use crate::log::{Folded, LogInput, ReadError};
+use crate::restored::{Lookup, Restored};
+use hashbrown::HashSet;
+
+/// A row: its entity and its canonical key.
+type RowId = (EntityIx, Box<str>);
+
+/// What a scan found.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What `scan --json` prints, but for the ledger's counts.
+    pub report: ScanReport,
+    /// One for each order, or row that no order owns, with findings; in the order of their ids.
+    pub cases: Vec<FoundCase>,
+    /// Lines that were no events.
+    pub rejects: Vec<Reject>,
+}
+
+/// A finding on a row, before it has a case.
+#[derive(Debug, Clone)]
+struct RowFinding {
+    entity: EntityIx,
+    key: Box<str>,
+    kind: Kind,
+    fields: Vec<FieldDiff>,
+    evidence: Vec<Evidence>,
+    moved_to: Option<Box<str>>,
+}
+
+/// One scan under way: what it reads from, and what it has to say on the side.
+struct Scan<'a, R> {
+    config: &'a Config,
+    schema: &'a Schema,
+    catalogue: &'a Catalogue,
+    log: &'a Folded,
+    restored: &'a mut R,
+    progress: &'a Progress,
+    warnings: Vec<String>,
+}
+
+/// Reads the log and the restored database and finds every difference.
+///
+/// # Errors
+/// What the log or the database refuses, a configuration that does not fit the tables, or a scan that was cancelled; with
+/// the lines that were rejected until then.
+pub async fn run<R: Restored>(config: &Config, restored: &mut R, progress: &Progress) -> Result<Outcome, ReadError> {
+    if config.logs.is_empty() {
+        return Err(
+            Error::usage("no log is configured, so nothing is known of what really happened")
+                .at("[[log]]")
+                .cure("add a [[log]] with name, source, path and format; `restitch print-config` shows one")
+                .into(),
+        );
+    }
+    if config.schema.entities.is_empty() {
+        return Err(Error::usage("no entity is mapped to a table")
+            .at("[schema.*]")
+            .cure("add at least [schema.order] with its table and key; `restitch print-config` shows one")
+            .into());
+    }
+    progress.begin(Stage::Connecting, 0);
+    let catalogue = restored.catalogue(&config.schema).await?;
+    let input = LogInput {
+        logs: &config.logs,
+        schema: &config.schema,
+        catalogue: &catalogue,
+        reject_limit: config.scan.reject_limit,
+    };
+    let mut log = crate::log::read(&input, progress)?;
+    let held = hold::read(config, &mut log)?;
+    restored.snapshot(&catalogue).await?;
+    let mut scan = Scan {
+        config,
+        schema: &config.schema,
+        catalogue: &catalogue,
+        log: &log,
+        restored,
+        progress,
+        warnings: Vec::new(),
+    };
+    let (findings, in_doubt) = scan.compare().await?;
+    let cases = scan.cases(findings, in_doubt, held).await?;
+    scan.sequences().await?;
+    let rows_read = scan.restored.rows_read();
+    let mut warnings = log.warnings.clone();
+    warnings.append(&mut scan.warnings);
+    let report = ScanReport::new(config, &log, &cases, rows_read, warnings);
+    Ok(Outcome {
+        report,
+        cases,
+        rejects: std::mem::take(&mut log.rejects),
+    })
+}
+
+impl<R: Restored> Scan<'_, R> {
+    /// All row findings of all entities, and the rows that were in progress.
+    async fn compare(&mut self) -> Result<(Vec<RowFinding>, Vec<(EntityIx, RowState)>)> {
+        let total: usize = (0..self.schema.entities.len()).map(|e| self.log.len(e)).sum();
+        self.progress.begin(Stage::Comparing, total as u64);
+        let mut findings = Vec::new();
+        let mut in_doubt = Vec::new();
+        for entity in 0..self.schema.entities.len() {
+            self.check_cancelled()?;
+            self.compare_entity(entity, &mut findings).await?;
+            self.rows_in_progress(entity, &mut in_doubt).await?;
+        }
+        Ok((findings, in_doubt))
+    }
+
+    /// The rows that were under way when the restore cut them off.
+    async fn rows_in_progress(&mut self, entity: EntityIx, out: &mut Vec<(EntityIx, RowState)>) -> Result<()> {
+        let mapped = &self.schema.entities[entity];
+        let Some(state) = mapped.state.as_deref().filter(|_| !mapped.in_progress.is_empty()) else {
+            return Ok(());
+        };
+        let column = self.column(entity, state)?;
+        let tuples: Vec<Vec<&str>> = mapped.in_progress.iter().map(|s| vec![s.as_str()]).collect();
+        let name = &mapped.name;
+        let lookup = Lookup::Values {
+            columns: &[column],
+            tuples: &tuples,
+        };
+        self.restored
+            .rows(entity, lookup, &[column], &mut |row| {
+                let state = row.value(0).unwrap_or_default().to_owned();
+                out.push((
+                    entity,
+                    RowState {
+                        entity: name.clone(),
+                        key: row.key().to_owned(),
+                        state,
+                    },
+                ));
+            })
+            .await
+    }
+
+    /// Warns of sequences that would give ids which the log has seen.
+    async fn sequences(&mut self) -> Result<()> {
+        for entity in 0..self.schema.entities.len() {
+            let Some(seen) = self.log.max_int_key(entity) else {
+                continue;
+            };
+            for sequence in self.restored.sequences(entity).await? {
+                let table = &self.catalogue.tables[entity];
+                if table.key != [sequence.column] || sequence.next > seen {
+                    continue;
+                }
+                self.warnings.push(format!(
+                    "sequence {name} would next give {next} to {table}, but the log has seen ids up to {seen}: new rows \
+                     would take the ids of lost ones; before workers start, run: SELECT setval('{quoted}', {seen});",
+                    name = sequence.name,
+                    next = sequence.next,
+                    table = table.name,
+                    quoted = sequence.name.replace('\'', "''"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn column(&self, entity: EntityIx, name: &str) -> Result<ColumnIx> {
+        self.catalogue.tables[entity].require(name, &format!("[schema.{}]", self.schema.entities[entity].name))
+    }
+
+    fn order_entity(&self) -> Option<EntityIx> {
+        self.schema.index(ORDER)
+    }
+
+    fn check_cancelled(&self) -> Result<()> {
+        if self.progress.is_cancelled() {
+            return Err(
+                Error::failed("the scan was stopped before it was done; nothing was changed")
+                    .cure("run it again at any time"),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// A set of orders' keys.
+type Orders = HashSet<Box<str>>;

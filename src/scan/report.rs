@@ -1,0 +1,125 @@
+//! What `scan --json` prints, but for the ledger's counts of cases.
+
+use crate::config::Config;
+use crate::domain::case::FoundCase;
+use crate::domain::finding::Kind;
+use crate::domain::time;
+use crate::log::Folded;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The log as far as it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LogReport {
+    /// Events of mapped tables.
+    pub events: u64,
+    /// Bytes read, uncompressed.
+    pub bytes: u64,
+    /// Lines that were no events.
+    pub rejected: u64,
+    /// RFC 3339, UTC.
+    pub first: Option<String>,
+    /// RFC 3339, UTC.
+    pub last: Option<String>,
+}
+
+/// What a source says of an entity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CoverageReport {
+    /// Name of the `[[log]]`.
+    pub source: String,
+    /// The entity.
+    pub entity: String,
+    /// RFC 3339, UTC.
+    pub first: Option<String>,
+    /// RFC 3339, UTC.
+    pub last: Option<String>,
+}
+
+/// What a scan found, in figures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ScanReport {
+    /// The incident's id.
+    pub incident: String,
+    /// Its attempt.
+    pub attempt: u32,
+    /// T, RFC 3339, UTC.
+    pub restored_to: Option<String>,
+    /// The log as far as it was read.
+    pub log: LogReport,
+    /// Rows of the restored database that were read.
+    pub rows_read: u64,
+    /// By entity, by row finding; zeros included.
+    pub findings: serde_json::Map<String, serde_json::Value>,
+    /// By order finding: orders.
+    pub orders: serde_json::Map<String, serde_json::Value>,
+    /// What each source says of each entity.
+    pub coverage: Vec<CoverageReport>,
+    /// What a person should know besides.
+    pub warnings: Vec<String>,
+}
+
+impl ScanReport {
+    pub(super) fn new(
+        config: &Config,
+        log: &Folded,
+        cases: &[FoundCase],
+        rows_read: u64,
+        warnings: Vec<String>,
+    ) -> Self {
+        let mut counts: BTreeMap<(&str, Kind), u64> = BTreeMap::new();
+        let mut orders: BTreeMap<Kind, u64> = BTreeMap::new();
+        for finding in cases.iter().flat_map(|case| &case.findings) {
+            if Kind::ROW.contains(&finding.kind) {
+                *counts.entry((&finding.entity, finding.kind)).or_default() += 1;
+            } else {
+                *orders.entry(finding.kind).or_default() += 1;
+            }
+        }
+        let of_entity = |name: &str| {
+            Kind::ROW
+                .iter()
+                .map(|kind| {
+                    (
+                        kind.name().to_owned(),
+                        counts.get(&(name, *kind)).copied().unwrap_or(0).into(),
+                    )
+                })
+                .collect::<serde_json::Map<_, _>>()
+        };
+        Self {
+            incident: config.incident.id.clone(),
+            attempt: config.incident.attempt,
+            restored_to: config.incident.restored_to.map(time::format),
+            log: LogReport {
+                events: log.stats.events,
+                bytes: log.stats.bytes,
+                rejected: log.stats.rejected,
+                first: log.stats.first.map(time::format),
+                last: log.stats.last.map(time::format),
+            },
+            rows_read,
+            findings: config
+                .schema
+                .entities
+                .iter()
+                .map(|e| (e.name.clone(), of_entity(&e.name).into()))
+                .collect(),
+            orders: Kind::ORDER
+                .iter()
+                .map(|kind| (kind.name().to_owned(), orders.get(kind).copied().unwrap_or(0).into()))
+                .collect(),
+            coverage: log
+                .coverage
+                .iter()
+                .map(|c| CoverageReport {
+                    source: c.source.clone(),
+                    entity: c.entity.clone(),
+                    first: c.first.map(time::format),
+                    last: c.last.map(time::format),
+                })
+                .collect(),
+            warnings,
+        }
+    }
+}
