@@ -1,7 +1,11 @@
 //! The restored database, as read: one trait, PostgreSQL and SQLite behind it.
 
-use crate::domain::Result;
-use crate::domain::schema::{Catalogue, Column, ColumnIx, EntityIx, Schema};
+pub mod pg;
+pub mod postgres;
+pub mod sqlite;
+
+use crate::domain::schema::{Catalogue, Column, ColumnIx, EntityIx, Schema, Table};
+use crate::domain::{Error, Result};
 use std::future::Future;
 
 /// A row as restored, lent for the time of one call: a scan sees hundreds of thousands of them, so none is allocated.
@@ -14,8 +18,8 @@ impl<'a> Row<'a> {
         self.0.span(self.0.key)
     }
 
-    /// The asked-for column at this place in the order asked, as the type's text output (UTC, ISO dates); `None` is SQL
-    /// null, and a place that was not asked for.
+    /// The asked-for column at this place in the order asked, as the type's text output (UTC, ISO dates, booleans as
+    /// `true` and `false`, `char(n)` without trailing spaces); `None` is SQL null, and a place that was not asked for.
     pub fn value(self, at: usize) -> Option<&'a str> {
         self.0.values.get(at).copied().flatten().map(|span| self.0.span(span))
     }
@@ -110,8 +114,8 @@ pub struct Sequence {
     pub column: ColumnIx,
     /// Its name, quoted as SQL wants it.
     pub name: String,
-    /// The next value it would give.
-    pub next: i64,
+    /// The next value it would give; `None` where this user may not read it.
+    pub next: Option<i64>,
 }
 
 /// The restored database behind a read-only session and, from [`Restored::snapshot`] on, one snapshot.
@@ -148,4 +152,89 @@ pub trait Restored: Send {
 
     /// Rows handed out so far, for the report.
     fn rows_read(&self) -> u64;
+}
+
+/// An error for a mapped table that is not there, naming the nearest that are.
+fn no_table(schema: &Schema, entity: EntityIx, known: &[String]) -> Error {
+    let entity = &schema.entities[entity];
+    let place = format!("[schema.{}] table", entity.name);
+    // A name without a schema is compared with the last part of those that have one.
+    let qualified = entity.table.contains('.');
+    let mut ranked: Vec<(usize, &String)> = known
+        .iter()
+        .map(|k| {
+            let short = k.rsplit('.').next().unwrap_or(k);
+            (
+                strsim::damerau_levenshtein(&entity.table, if qualified { k } else { short }),
+                k,
+            )
+        })
+        .collect();
+    ranked.sort_unstable();
+    let near: Vec<&str> = ranked.into_iter().take(3).map(|(_, k)| k.as_str()).collect();
+    Error::usage(format!("the restored database has no table {:?}", entity.table))
+        .at(place)
+        .cure(if near.is_empty() {
+            "it has no table at all that this user sees: check the database in restored.url".to_owned()
+        } else {
+            format!("nearest tables: {}", near.join(", "))
+        })
+}
+
+/// The key columns of an entity's table, every other configured column of it looked up too.
+fn check_columns(schema: &Schema, entity: EntityIx, table: &Table) -> Result<Vec<ColumnIx>> {
+    let e = &schema.entities[entity];
+    let place = |key: &str| format!("[schema.{}] {key}", e.name);
+    let key = e
+        .key
+        .iter()
+        .map(|k| table.require(k, &place("key")))
+        .collect::<Result<Vec<_>>>()?;
+    if key.is_empty() {
+        return Err(Error::usage(format!("entity {} has no key", e.name)).at(place("key")));
+    }
+    let one = [
+        ("label", &e.label),
+        ("state", &e.state),
+        ("supersedes", &e.supersedes),
+        ("rank", &e.rank),
+        ("action", &e.action),
+        ("type", &e.type_column),
+        ("ponr", &e.ponr),
+    ];
+    for (name, column) in one {
+        if let Some(column) = column {
+            table.require(column, &place(name))?;
+        }
+    }
+    for (name, columns) in [
+        ("identity", &e.identity),
+        ("ignore", &e.ignore),
+        ("show", &e.show),
+        ("mask", &e.mask),
+    ] {
+        for column in columns {
+            table.require(column, &place(name))?;
+        }
+    }
+    if let Some(owner) = &e.owner {
+        table.require(&owner.column, &place("owner"))?;
+    }
+    for reference in &e.refs {
+        table.require(&reference.column, &place("refs"))?;
+    }
+    Ok(key)
+}
+
+/// Checks the columns that references name at the tables they refer to.
+fn check_targets(schema: &Schema, catalogue: &Catalogue) -> Result<()> {
+    for e in &schema.entities {
+        for reference in &e.refs {
+            let target = schema.index(&reference.entity).and_then(|ix| catalogue.tables.get(ix));
+            if let (Some(column), Some(table)) = (&reference.target, target) {
+                table.require(column, &format!("[schema.{}] refs.{}", e.name, reference.column))?;
+            }
+        }
+    }
+    Ok(())
 }
