@@ -170,17 +170,24 @@ impl<R: Restored> Scan<'_, R> {
             };
             for sequence in self.restored.sequences(entity).await? {
                 let table = &self.catalogue.tables[entity];
-                if table.key != [sequence.column] || sequence.next > seen {
+                if table.key != [sequence.column] {
                     continue;
                 }
-                self.warnings.push(format!(
-                    "sequence {name} would next give {next} to {table}, but the log has seen ids up to {seen}: new rows \
-                     would take the ids of lost ones; before workers start, run: SELECT setval('{quoted}', {seen});",
-                    name = sequence.name,
-                    next = sequence.next,
-                    table = table.name,
-                    quoted = sequence.name.replace('\'', "''"),
-                ));
+                let quoted = sequence.name.replace('\'', "''");
+                let cure = format!("before workers start, run: SELECT setval('{quoted}', {seen});");
+                match sequence.next {
+                    Some(next) if next > seen => {}
+                    Some(next) => self.warnings.push(format!(
+                        "sequence {} would next give {next} to {}, but the log has seen ids up to {seen}: new rows would \
+                         take the ids of lost ones; {cure}",
+                        sequence.name, table.name
+                    )),
+                    None => self.warnings.push(format!(
+                        "sequence {} of {} may not be read by this user, so its next value is not known; the log has seen \
+                         ids up to {seen}; if it is not above them, {cure}",
+                        sequence.name, table.name
+                    )),
+                }
             }
         }
         Ok(())
