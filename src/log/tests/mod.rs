@@ -1,5 +1,6 @@
 //! What the contract says of reading logs, sentence by sentence.
 
+mod debezium;
 mod native;
 
 use super::*;
