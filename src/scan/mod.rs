@@ -214,3 +214,6 @@ impl<R: Restored> Scan<'_, R> {
 
 /// A set of orders' keys.
 type Orders = HashSet<Box<str>>;
+
+#[cfg(test)]
+mod tests;
