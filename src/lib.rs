@@ -17,6 +17,7 @@
 //! | [`console`] | the terminal program |
 //! | [`config`] | layers of configuration, checks, errors with file and line |
 //! | [`domain`] | the words of the trade as types: schema, values, findings, cases, verbs, errors; no I/O |
+//! | [`job`] | the long jobs that commands, console and demo share: scan, prove |
 //! | [`log`] | the order log: sources, formats, and the fold that makes one row of all events of a key |
 //! | [`ledger`] | cases, claims, decisions, the audit trail: what everyone sees and does goes through it |
 //! | [`resolve`] | which verbs a case allows and why not, the to-do behind each, the proof |
@@ -30,6 +31,7 @@ pub mod cli;
 pub mod config;
 pub mod console;
 pub mod domain;
+pub mod job;
 pub mod ledger;
 pub mod log;
 pub mod resolve;

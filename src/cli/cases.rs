@@ -4,6 +4,7 @@ use super::{Context, DONE, parse};
 use crate::domain::case::State;
 use crate::domain::finding::Kind;
 use crate::domain::queue::{CaseFile, CaseRow, Filter};
+use crate::domain::schema::{ORDER, Schema};
 use crate::domain::{Error, Result, time};
 use crate::text::Safe;
 use clap::Args;
@@ -26,7 +27,8 @@ pub struct Cases {
 impl Cases {
     /// Lists every case unless filtered, in the order of the queue.
     pub fn run(self, context: &mut Context<'_>) -> Result<u8> {
-        let ledger = context.reading(&context.config()?)?;
+        let config = context.config()?;
+        let ledger = context.reading(&config)?;
         let filter = Filter {
             state: self.state,
             kind: self.kind,
@@ -41,7 +43,7 @@ impl Cases {
             .table(&["order", "case", "kind", "what", "state", "waits for", "held by", "show"]);
         let mut failed = Ok(());
         ledger.each_row(&filter, &mut |row| {
-            failed = table.row(cells(&row));
+            failed = table.row(cells(&row, &config.schema));
             failed.is_ok() && !table.is_closed()
         })?;
         failed?;
@@ -50,7 +52,7 @@ impl Cases {
     }
 }
 
-fn cells(row: &CaseRow) -> Vec<Safe<'static>> {
+fn cells(row: &CaseRow, schema: &Schema) -> Vec<Safe<'static>> {
     let own = |text: &str| Safe::of(text).into_owned();
     let kinds: Vec<&str> = row.kinds.iter().map(|k| k.words()).collect();
     let state = match row.verb {
@@ -58,7 +60,16 @@ fn cells(row: &CaseRow) -> Vec<Safe<'static>> {
         None => row.state.words().to_owned(),
     };
     let waits: Vec<&str> = row.blocked_by.iter().map(|(_, label)| &**label).collect();
-    let show: Vec<&str> = row.show.iter().map(|s| &**s).collect();
+    let entity = row.id.split_once(':').map_or(ORDER, |(entity, _)| entity);
+    let entity = schema.entities.iter().find(|e| e.name == entity);
+    let column = |i: usize| entity.and_then(|e| e.show.get(i));
+    let masked = |i: usize| column(i).is_some_and(|c| entity.is_some_and(|e| e.mask.contains(c)));
+    let show: Vec<String> = row
+        .show
+        .iter()
+        .enumerate()
+        .map(|(i, value)| if masked(i) { Safe::masked() } else { Safe::of(value) }.to_string())
+        .collect();
     vec![
         Safe::id(&row.label).into_owned(),
         Safe::id(&row.id).into_owned(),
@@ -67,7 +78,8 @@ fn cells(row: &CaseRow) -> Vec<Safe<'static>> {
         own(&state),
         own(&waits.join(" ")),
         own(row.claim.as_ref().map_or("", |c| &c.by)),
-        own(&show.join(" ")),
+        // Safe already: escaping twice would show the escapes.
+        Safe::assembled(show.join(" ")),
     ]
 }
 

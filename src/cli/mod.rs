@@ -1,6 +1,7 @@
 //! The command line: one file a command, no logic of its own. Results go to stdout, everything else to stderr.
 
 mod audit;
+mod bars;
 mod cases;
 mod claim;
 mod completions;
@@ -13,6 +14,7 @@ mod print_config;
 #[cfg(test)]
 mod readme;
 mod resolve;
+mod scan;
 mod show;
 
 use crate::config::{self, Config, Overrides};
@@ -29,6 +31,8 @@ use std::path::PathBuf;
 
 /// Everything is settled.
 const DONE: u8 = 0;
+/// Cases are left.
+const LEFT: u8 = 3;
 
 /// A console for the hours after a database restore.
 #[derive(Debug, Parser)]
@@ -94,6 +98,8 @@ pub struct Globals {
 enum Command {
     /// Print the commented default configuration
     PrintConfig,
+    /// Read log and restored database, open and update cases
+    Scan,
     /// List the cases
     Cases(cases::Cases),
     /// Show one case with its evidence
@@ -202,6 +208,7 @@ impl Command {
     fn run(self, context: &mut Context<'_>) -> Result<u8> {
         match self {
             Self::PrintConfig => print_config::run(context),
+            Self::Scan => scan::run(context),
             Self::Cases(args) => args.run(context),
             Self::Show(args) => args.run(context),
             Self::Claim(args) => args.run(context),

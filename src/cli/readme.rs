@@ -3,6 +3,7 @@
 use super::Cli;
 use crate::config;
 use clap::CommandFactory;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -31,7 +32,7 @@ fn generated_sections_are_fresh() {
         let usage = command.render_usage().to_string();
         let usage = usage.trim_start_matches("Usage: ").replace('|', "\\|");
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-        commands.push_str(&format!("| `{usage}` | {about} |\n"));
+        writeln!(commands, "| `{usage}` | {about} |").unwrap();
     }
     check("commands", &commands);
     check("configuration", &format!("```toml\n{}```\n", config::DEFAULT));

@@ -4,6 +4,7 @@ use super::{Context, DONE, cases, one_case};
 use crate::domain::case::{FamilyField, FamilyRow};
 use crate::domain::finding::{Evidence, Missing};
 use crate::domain::queue::CaseFile;
+use crate::domain::schema::Schema;
 use crate::domain::{Error, Result, time};
 use crate::safe;
 use crate::text::Safe;
@@ -30,7 +31,7 @@ impl Show {
             context.out.json(&whole(&file)?)?;
             return Ok(DONE);
         }
-        for line in lines(&file) {
+        for line in lines(&file, &config.schema) {
             context.out.line(&line)?;
         }
         Ok(DONE)
@@ -64,7 +65,7 @@ fn whole(file: &CaseFile) -> Result<Json> {
     Ok(case)
 }
 
-fn lines(file: &CaseFile) -> Vec<Safe<'static>> {
+fn lines(file: &CaseFile, schema: &Schema) -> Vec<Safe<'static>> {
     let found = &file.found;
     let own = |text: &str| Safe::of(text).into_owned();
     let kinds: Vec<&str> = found.kinds().iter().map(|k| k.words()).collect();
@@ -97,7 +98,7 @@ fn lines(file: &CaseFile) -> Vec<Safe<'static>> {
         lines.push(safe!("advice: {}, {}", advice.verb.name(), own(&advice.why)));
     }
     for row in &found.family {
-        family(row, &mut lines);
+        family(row, schema, &mut lines);
     }
     for finding in &found.findings {
         let by: Vec<String> = finding.evidence.iter().map(event).collect();
@@ -145,7 +146,8 @@ fn target(missing: &Missing) -> Safe<'static> {
     }
 }
 
-fn family(row: &FamilyRow, lines: &mut Vec<Safe<'static>>) {
+fn family(row: &FamilyRow, schema: &Schema, lines: &mut Vec<Safe<'static>>) {
+    let mask = schema.entities.iter().find(|e| e.name == row.entity).map(|e| &e.mask);
     let restored = if row.restored { "there" } else { "not there" };
     let log = match row.log {
         Some(true) => "the log has it",
@@ -160,19 +162,21 @@ fn family(row: &FamilyRow, lines: &mut Vec<Safe<'static>>) {
         log
     ));
     for field in row.fields.iter().filter(|f| f.differs || !row.restored) {
+        let masked = mask.is_some_and(|mask| mask.contains(&field.name));
         lines.push(safe!(
             "  {}: restored {}, log {}  {}",
             Safe::of(&field.name),
-            value(field.restored.as_ref()),
-            value(field.log.as_ref()),
+            value(field.restored.as_ref(), masked),
+            value(field.log.as_ref(), masked),
             Safe::of(&said_by(field))
         ));
     }
 }
 
-fn value(value: Option<&Json>) -> Safe<'static> {
+fn value(value: Option<&Json>, masked: bool) -> Safe<'static> {
     match value {
         None => Safe::ours("·"),
+        Some(_) if masked => Safe::masked(),
         Some(Json::String(text)) => Safe::of(text).into_owned(),
         Some(other) => Safe::of(&other.to_string()).into_owned(),
     }

@@ -12,4 +12,3 @@ mod support;
 
 mod contract;
 mod server;
-mod tls;

@@ -1,0 +1,106 @@
+//! `restitch scan`
+
+use super::{Context, DONE, LEFT, bars, complain};
+use crate::config::Config;
+use crate::domain::finding::Kind;
+use crate::domain::progress::Progress;
+use crate::domain::{Error, Result};
+use crate::job::{self, Scanned};
+use crate::ledger::Ledger;
+use crate::safe;
+use crate::text::Safe;
+use serde_json::{Map, Value as Json, json};
+use std::time::Instant;
+
+/// Reads log and restored database, opens and updates cases.
+pub fn run(context: &mut Context<'_>) -> Result<u8> {
+    let config = context.config()?;
+    if context.globals.readonly {
+        return Err(Error::refused("scan: this restitch only looks").cure("run it without --readonly"));
+    }
+    scan(context, &config)
+}
+
+/// Scans the configured incident and prints what was found: 0 where every case is settled.
+pub fn scan(context: &mut Context<'_>, config: &Config) -> Result<u8> {
+    let began = Instant::now();
+    let mut ledger = Ledger::open(config, false)?;
+    let progress = Progress::default();
+    let scanned = bars::watch(context.globals, &progress, || job::scan(config, &mut ledger, &progress))?;
+    let elapsed = began.elapsed().as_millis();
+    if context.out.wants_json() {
+        context.out.json(&report(&scanned, elapsed)?)?;
+    } else {
+        print(context, &scanned)?;
+        for warning in &scanned.report.warnings {
+            complain(&format!("warning: {warning}"));
+        }
+        complain(&format!("{elapsed} ms, peak memory {} MB", peak_memory() / 1_000_000));
+    }
+    Ok(if ledger.counts()?.unsettled() == 0 { DONE } else { LEFT })
+}
+
+/// The object that `scan --json` prints, its keys in the contract's order.
+fn report(scanned: &Scanned, elapsed: u128) -> Result<Json> {
+    let lost = |e: serde_json::Error| Error::failed(format!("cannot write JSON: {e}"));
+    let Json::Object(found) = serde_json::to_value(&scanned.report).map_err(lost)? else {
+        return Err(Error::failed("the report is no object"));
+    };
+    let mut whole = Map::new();
+    for (key, value) in found {
+        if key == "warnings" {
+            let counts = serde_json::to_value(scanned.counts).map_err(lost)?;
+            whole.insert("cases".to_owned(), counts);
+        }
+        whole.insert(key, value);
+    }
+    whole.insert(
+        "elapsed_ms".to_owned(),
+        json!(u64::try_from(elapsed).unwrap_or(u64::MAX)),
+    );
+    whole.insert("peak_rss_bytes".to_owned(), json!(peak_memory()));
+    Ok(Json::Object(whole))
+}
+
+fn print(context: &mut Context<'_>, scanned: &Scanned) -> Result<()> {
+    let report = &scanned.report;
+    let counts = &scanned.counts;
+    context.out.line(&safe!(
+        "{}, attempt {}: {} events, {} rejected, {} rows read",
+        Safe::id(&report.incident),
+        report.attempt,
+        report.log.events,
+        report.log.rejected,
+        report.rows_read
+    ))?;
+    let kinds = Kind::ROW.map(Kind::words);
+    let mut head = vec!["entity"];
+    head.extend(kinds);
+    let mut table = context.out.table(&head);
+    let number = |of: &Json, kind: Kind| of.get(kind.name()).and_then(Json::as_u64).unwrap_or(0);
+    for (entity, of) in &report.findings {
+        let mut cells = vec![Safe::of(entity).into_owned()];
+        cells.extend(Kind::ROW.iter().map(|kind| safe!("{}", number(of, *kind))));
+        table.row(cells)?;
+    }
+    table.end()?;
+    for kind in Kind::ORDER {
+        let orders = report.orders.get(kind.name()).and_then(Json::as_u64).unwrap_or(0);
+        context.out.line(&safe!("orders {}: {}", kind.words(), orders))?;
+    }
+    context.out.line(&safe!(
+        "cases: {} in all, {} opened, {} updated, {} gone",
+        counts.total,
+        counts.opened,
+        counts.updated,
+        counts.gone
+    ))
+}
+
+/// The most memory that this process ever held, in bytes; 0 where the system does not say (proc(5), `VmHWM`).
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1024
+}

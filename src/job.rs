@@ -1,0 +1,57 @@
+//! The long jobs that commands, console and demo share: a scan into the ledger, and the proof of decisions.
+
+use crate::config::{Config, Database, DbUrl, secrets};
+use crate::domain::progress::Progress;
+use crate::domain::queue::ScanCounts;
+use crate::domain::{Error, Result};
+use crate::ledger::Ledger;
+use crate::restored::postgres::Postgres;
+use crate::restored::sqlite::Sqlite;
+use crate::scan::{self, Outcome, ScanReport};
+use tokio::runtime::{Builder, Runtime};
+
+/// What a scan found, and what became of it in the ledger.
+#[derive(Debug)]
+pub struct Scanned {
+    /// In figures.
+    pub report: ScanReport,
+    /// What it did to the ledger's cases.
+    pub counts: ScanCounts,
+}
+
+/// Reads log and restored database, and takes what it finds into the ledger. A scan that fails or is cancelled leaves
+/// the ledger as it was.
+pub fn scan(config: &Config, ledger: &mut Ledger, progress: &Progress) -> Result<Scanned> {
+    let Outcome { report, cases, rejects } = runtime()?.block_on(async {
+        let database = restored(config)?;
+        match &database.url {
+            DbUrl::Sqlite(path) => scan::run(config, &mut Sqlite::open(path)?, progress).await,
+            DbUrl::Postgres { .. } => {
+                let mut server = Postgres::connect(&database, &config.scan).await?;
+                scan::run(config, &mut server, progress).await
+            }
+        }
+    })?;
+    let json = serde_json::to_value(&report).map_err(|e| Error::failed(format!("cannot write the report: {e}")))?;
+    let counts = ledger.store_scan(&mut cases.into_iter(), &rejects, &json, progress)?;
+    Ok(Scanned { report, counts })
+}
+
+/// The restored database with its password.
+pub fn restored(config: &Config) -> Result<Database> {
+    let database = config.restored.as_ref().ok_or_else(|| {
+        Error::usage("no restored database is configured")
+            .at("[restored]")
+            .cure("set restored.url; `restitch print-config` shows how")
+    })?;
+    secrets::with_password(database)
+}
+
+/// One thread drives the connections; the readers of the log bring their own.
+pub fn runtime() -> Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|e| Error::failed(format!("no thread can be started: {e}")))
+}

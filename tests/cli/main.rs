@@ -1,0 +1,14 @@
+//! The real binary on a SQLite database and a native log: exit codes, JSON to the letter, messages for bad input.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod bad_input;
+mod deeds;
+mod night;
+mod scans;
+mod surface;
