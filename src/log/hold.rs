@@ -1,175 +1,163 @@
-//! The hold as a file: orders that arrived while the order system was down, in the format `native`.
-//!
-//! `key` is the order's label and is not cast; `state` may hold `items`, a list of the order items' columns.
+//! The hold: orders that arrived during the restore and wait. Here its source `file`.
 
-use super::format::value_of;
+use super::format::native::Event;
+use super::read::{ReadError, lines};
+use super::rejects::Rejects;
 use super::source::{Block, Files};
+use crate::config::FormatKind;
+use crate::domain::event::Op;
 use crate::domain::progress::Progress;
 use crate::domain::queue::Reject;
+use crate::domain::schema::ORDER;
 use crate::domain::value::{LogKind, LogValue};
-use crate::domain::{Result, time};
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
-/// Columns of a row as a message names them.
+/// Columns by name, in the order of the names.
 pub type Columns = Vec<(String, LogValue<'static>)>;
 
-/// An order in the hold.
+/// An order that waits in the hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldOrder {
-    /// The order's label.
+    /// The order's label: in the hold, orders have no key yet.
     pub key: String,
-    /// When it was sent, microseconds since 1970.
+    /// Microseconds since 1970, where the message says when.
     pub at: Option<i64>,
-    /// The order's columns.
+    /// The order's columns, without `items`.
     pub state: Columns,
-    /// Its items' columns.
+    /// The columns of each of its items.
     pub items: Vec<Columns>,
+    /// `pos`, or file and line.
+    pub position: String,
 }
 
-/// What a hold holds.
-#[derive(Debug, Default)]
+/// What the hold holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Held {
-    /// One for each label, in the order in which they arrived; a later message of the same label replaces an earlier one.
+    /// By label.
     pub orders: Vec<HeldOrder>,
-    /// Lines that are no orders.
+    /// Messages that could not be read.
     pub rejects: Vec<Reject>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
 }
 
-#[derive(serde::Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    key: Option<&'a RawValue>,
-    ts: Option<Cow<'a, str>>,
-    op: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    state: Option<&'a RawValue>,
-}
-
-/// Reads a hold `file` (path or glob), whatever the age of its messages.
-pub fn read(path: &str) -> Result<Held> {
+/// Reads a hold `file` (path or glob), whatever the age of its messages. The latest message of a label counts, by version
+/// where the first one has one, else by position; one that deletes takes the order out. Nothing waiting is no error.
+pub fn read(path: &str, reject_limit: f64) -> Result<Held, ReadError> {
     let progress = Progress::default();
     let files = Files::open(path, "[hold] path", &progress)?;
-    let mut held = Held::default();
-    let mut by_key: HashMap<String, usize> = HashMap::new();
+    let mut rejects = Rejects::default();
+    let mut latest: BTreeMap<String, (Rank, Option<HeldOrder>)> = BTreeMap::new();
+    let mut versions = None;
+    let mut other_entities = 0;
+    let mut all = 0_u64;
     let mut block = Block::default();
     while files.next(&mut block)? {
-        let lines = block.bytes().split(|b| *b == b'\n');
-        for (number, line) in (block.line..)
-            .zip(lines)
-            .filter(|(_, line)| !line.trim_ascii().is_empty())
-        {
-            let order = std::str::from_utf8(line)
-                .map_err(|e| format!("not UTF-8: {e}"))
-                .and_then(decode);
-            match order {
-                Ok(order) => {
-                    let at = *by_key.entry(order.key.clone()).or_insert(held.orders.len());
-                    match held.orders.get_mut(at) {
-                        Some(earlier) => *earlier = order,
-                        None => held.orders.push(order),
+        for (number, line) in (block.line..).zip(lines(block.bytes())) {
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            all += 1;
+            let place = format!("{}:{number}", files.names[block.file]);
+            match message(line, place) {
+                Ok(None) => other_entities += 1,
+                Ok(Some(message)) => {
+                    let by_version = *versions.get_or_insert(message.version.is_some());
+                    let version = if by_version { message.version } else { None };
+                    let rank = (version, message.number, block.file, number);
+                    let known = latest.entry(message.order.key.clone()).or_insert((rank, None));
+                    if rank >= known.0 {
+                        *known = (rank, (!message.withdrawn).then_some(message.order));
                     }
                 }
-                Err(reason) => held.rejects.push(Reject {
-                    source: "hold".to_owned(),
-                    position: format!("{}:{number}", files.names[block.file]),
-                    reason,
-                    excerpt: String::from_utf8_lossy(&line[..line.len().min(160)]).into_owned(),
-                }),
+                Err(reason) => rejects.add(&files.names[block.file], block.file, number, line, reason),
             }
         }
-        if let Some((number, reason)) = block.broken.take() {
-            held.rejects.push(Reject {
-                source: "hold".to_owned(),
-                position: format!("{}:{number}", files.names[block.file]),
-                reason,
-                excerpt: String::new(),
-            });
+        if let Some(broken) = &block.broken {
+            all += 1;
+            let name = &files.names[block.file];
+            rejects.add(name, block.file, broken.line, &broken.text, broken.reason.clone());
         }
     }
-    Ok(held)
-}
-
-fn decode(line: &str) -> Result<HeldOrder, String> {
-    let message: Message<'_> = serde_json::from_str(line).map_err(|e| e.to_string())?;
-    let key = value_of(message.key.ok_or("no member \"key\"")?.get())?;
-    if matches!(key.kind, LogKind::Null | LogKind::Json) || key.text.is_empty() {
-        return Err("\"key\" is no order's label".to_owned());
+    let mut warnings = Vec::new();
+    if other_entities > 0 {
+        warnings.push(format!(
+            "hold: {other_entities} messages are about no order and were skipped"
+        ));
     }
-    if message.op.as_deref() == Some("delete") {
-        return Err("an order in the hold cannot be deleted".to_owned());
+    let count = rejects.count;
+    let too_many = rejects.too_many("hold", FormatKind::Native, all, reject_limit);
+    let rejects = rejects.named("hold");
+    if let Some(error) = too_many {
+        return Err(ReadError { error, rejects });
     }
-    let at = match message.ts {
-        Some(ts) => Some(time::parse(&ts).ok_or_else(|| format!("ts {ts:?} is no RFC 3339 time"))?),
-        None => None,
-    };
-    let mut state = columns(message.state.map_or("null", RawValue::get))?;
-    let items = match state.iter().position(|(name, _)| name == "items") {
-        Some(at) => {
-            let (_, items) = state.remove(at);
-            let items: Vec<&RawValue> =
-                serde_json::from_str(&items.text).map_err(|_| "\"items\" is no list".to_owned())?;
-            items
-                .into_iter()
-                .map(|item| columns(item.get()))
-                .collect::<Result<_, _>>()?
-        }
-        None => Vec::new(),
-    };
-    Ok(HeldOrder {
-        key: key.text.into_owned(),
-        at,
-        state,
-        items,
+    if count > 0 {
+        warnings.push(format!("hold: {count} malformed messages were rejected"));
+    }
+    Ok(Held {
+        orders: latest.into_values().filter_map(|(_, order)| order).collect(),
+        rejects,
+        warnings,
     })
 }
 
-fn columns(raw: &str) -> Result<Columns, String> {
-    let members: Option<BTreeMap<String, &RawValue>> =
-        serde_json::from_str(raw).map_err(|_| "\"state\" or an item of it is no object".to_owned())?;
-    let owned = |v: LogValue<'_>| LogValue::new(v.kind, v.text.into_owned());
-    members
-        .unwrap_or_default()
-        .into_iter()
-        .map(|(name, v)| Ok((name, owned(value_of(v.get())?))))
-        .collect()
+/// Version, `pos`, file and line.
+type Rank = (Option<i64>, Option<u64>, usize, u64);
+
+struct Message {
+    version: Option<i64>,
+    number: Option<u64>,
+    withdrawn: bool,
+    order: HeldOrder,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_items_and_rejects() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("hold.ndjson");
-        let lines = concat!(
-            r#"{"ts":"2026-11-22T14:22:09Z","entity":"order","key":"SFH-1","state":{"account":"A","id":77405618597879921}}"#,
-            "\n\nnonsense\n",
-            r#"{"key":118,"state":{"items":[{"asset":12},{"asset":null}]}}"#,
-            "\n",
-            r#"{"key":"SFH-1","state":{"account":"B"}}"#,
-        );
-        std::fs::write(&path, lines).unwrap();
-        let held = read(path.to_str().unwrap()).unwrap();
-        assert_eq!(held.orders.len(), 2);
-        assert_eq!(held.orders[0].key, "SFH-1");
-        assert_eq!(
-            held.orders[0].state,
-            [("account".to_owned(), LogValue::new(LogKind::Text, "B"))]
-        );
-        assert_eq!(held.orders[1].key, "118");
-        assert_eq!(
-            held.orders[1].items[0],
-            [("asset".to_owned(), LogValue::new(LogKind::Number, "12"))]
-        );
-        assert_eq!(held.orders[1].items[1], [("asset".to_owned(), LogValue::NULL)]);
-        assert_eq!(held.rejects.len(), 1);
-        assert!(
-            held.rejects[0].position.ends_with("hold.ndjson:3"),
-            "{}",
-            held.rejects[0].position
-        );
+fn message(line: &[u8], place: String) -> Result<Option<Message>, String> {
+    let line = std::str::from_utf8(line).map_err(|e| format!("not UTF-8 at byte {}", e.valid_up_to() + 1))?;
+    let event = Event::read(line)?;
+    if event.entity.is_some_and(|name| name != ORDER) {
+        return Ok(None);
     }
+    let mut items = Vec::new();
+    let mut state = Vec::new();
+    for (name, value) in event.state {
+        let value = value.map_err(|e| format!("state.{name}: {e}"))?;
+        if name == "items" && value.kind != LogKind::Null {
+            items = item_list(&value.text)?;
+        } else if name != "items" {
+            state.push((name, owned(value)));
+        }
+    }
+    state.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(Some(Message {
+        version: event.version,
+        number: event.position,
+        withdrawn: event.op == Some(Op::Delete),
+        order: HeldOrder {
+            key: event.key.text.into_owned(),
+            at: event.at,
+            state,
+            items,
+            position: event.position.map_or(place, |n| n.to_string()),
+        },
+    }))
+}
+
+fn item_list(text: &str) -> Result<Vec<Columns>, String> {
+    let items: Vec<HashMap<String, &RawValue>> =
+        serde_json::from_str(text).map_err(|_| "state.items is not a list of objects".to_owned())?;
+    let item = |columns: HashMap<String, &RawValue>| {
+        let column = |(name, raw): (String, &RawValue)| match super::format::value_of(raw.get()) {
+            Ok(value) => Ok((name, owned(value))),
+            Err(e) => Err(format!("state.items.{name}: {e}")),
+        };
+        let mut columns: Columns = columns.into_iter().map(column).collect::<Result<_, String>>()?;
+        columns.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(columns)
+    };
+    items.into_iter().map(item).collect()
+}
+
+fn owned(value: LogValue<'_>) -> LogValue<'static> {
+    LogValue::new(value.kind, value.text.into_owned())
 }

@@ -169,19 +169,11 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A whole number of 64 bits, or null.
-    pub fn unsigned_or_null(&mut self) -> Option<Option<u64>> {
+    /// A whole number, or null, which is the `Err`.
+    pub fn integer_or_null<N: std::str::FromStr>(&mut self) -> Option<Result<N, ()>> {
         match self.peek()? {
-            b'n' => self.word("null").map(|_| None),
-            _ => self.number()?.parse().ok().map(Some),
-        }
-    }
-
-    /// A whole number of 64 bits with sign, or null.
-    pub fn signed_or_null(&mut self) -> Option<Option<i64>> {
-        match self.peek()? {
-            b'n' => self.word("null").map(|_| None),
-            _ => self.number()?.parse().ok().map(Some),
+            b'n' => self.word("null").map(|_| Err(())),
+            _ => self.number()?.parse().ok().map(Ok),
         }
     }
 }

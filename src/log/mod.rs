@@ -7,6 +7,7 @@
 //! | [`format`] | one decoder a format |
 //! | [`hold`] | the orders that wait, where the hold is a file |
 //! | `fold` | the newest value of every column of every key |
+//! | [`hold`] | the orders that wait in the hold |
 
 pub mod format;
 pub mod hold;
@@ -15,6 +16,7 @@ mod fold;
 mod folded;
 mod json;
 mod read;
+mod rejects;
 mod source;
 
 pub use folded::{Folded, LogRow};

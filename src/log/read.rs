@@ -3,6 +3,7 @@
 use super::fold::{self, Fold, MOST_FILES, MOST_SOURCES, Move, Rules, Stamp, Truncate};
 use super::folded::{Folded, SourceNames};
 use super::format::{self, FormatContext, Line};
+use super::rejects::Rejects;
 use super::source::{Block, Files};
 use super::{Coverage, LogStats};
 use crate::config::{FormatKind, LogConfig, OrderBy, SourceKind};
@@ -16,11 +17,6 @@ use foldhash::fast::RandomState;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-
-/// Rejected lines that are kept; more are only counted.
-const MOST_REJECTS: usize = 100_000;
-/// Bytes of a rejected line that are kept.
-const EXCERPT: usize = 160;
 
 /// What to read.
 #[derive(Debug, Clone, Copy)]
@@ -139,8 +135,7 @@ fn open<'p>(log: &LogConfig, progress: &'p Progress) -> Result<Files<'p>> {
 }
 
 /// Whether the first event that can be read has a version.
-fn first_has_version(input: &LogInput<'_>, files: &Files<'_>) -> Result<bool> {
-    let ctx = FormatContext::new(input.schema, input.catalogue);
+fn first_has_version(files: &Files<'_>) -> Result<bool> {
     let mut found = None;
     files.peek(|block| {
         found = lines(block.bytes()).find_map(|line| {
@@ -149,7 +144,6 @@ fn first_has_version(input: &LogInput<'_>, files: &Files<'_>) -> Result<bool> {
         });
         found.is_some()
     })?;
-    drop(ctx);
     Ok(found.unwrap_or(false))
 }
 
@@ -164,7 +158,7 @@ fn read_source(
 ) -> Result<Fold, ReadError> {
     let versions = match log.order {
         Some(order) => order == OrderBy::Version,
-        None => log.format == FormatKind::Native && first_has_version(input, files)?,
+        None => log.format == FormatKind::Native && first_has_version(files)?,
     };
     let mut fold = Fold::new(input.schema.entities.len(), Rules { versions }, hasher);
     let failed = AtomicBool::new(false);
@@ -191,7 +185,7 @@ fn read_source(
     if progress.is_cancelled() {
         return Err(Error::failed("stopped while reading the log").into());
     }
-    found.report(input, log, files, &unknown, total)?;
+    found.report(input, log, &unknown, total)?;
     for (entity, rows) in found.truncated() {
         let known = fold.count(entity);
         total.warnings.push(format!(
@@ -209,9 +203,7 @@ struct Found {
     blank: u64,
     stats: LogStats,
     spans: Vec<Option<(i64, i64)>>,
-    rejects: Vec<(usize, u64, Reject)>,
-    /// First rejected lines, longer than the excerpts: what format do they look like?
-    samples: Vec<(usize, u64, String)>,
+    rejects: Rejects,
     moves: Vec<Move>,
     truncates: Vec<Truncate>,
 }
@@ -223,8 +215,7 @@ impl Found {
             blank: 0,
             stats: LogStats::default(),
             spans: vec![None; entities],
-            rejects: Vec::new(),
-            samples: Vec::new(),
+            rejects: Rejects::default(),
             moves: Vec::new(),
             truncates: Vec::new(),
         }
@@ -235,13 +226,11 @@ impl Found {
         self.blank += other.blank;
         self.stats.events += other.stats.events;
         self.stats.bytes += other.stats.bytes;
-        self.stats.rejected += other.stats.rejected;
         self.stats.skipped += other.stats.skipped;
         for (mine, other) in self.spans.iter_mut().zip(other.spans) {
             *mine = widest(*mine, other);
         }
-        self.rejects.extend(other.rejects);
-        self.samples.extend(other.samples);
+        self.rejects.join(other.rejects);
         self.moves.extend(other.moves);
         self.truncates.extend(other.truncates);
     }
@@ -251,73 +240,34 @@ impl Found {
         &mut self,
         input: &LogInput<'_>,
         log: &LogConfig,
-        files: &Files<'_>,
         unknown: &BTreeSet<(EntityIx, String)>,
         total: &mut Total,
     ) -> Result<(), ReadError> {
-        self.rejects.sort_by_key(|(file, line, _)| (*file, *line));
-        self.samples.sort_by_key(|(file, line, _)| (*file, *line));
-        let dropped = self.stats.rejected - self.rejects.len() as u64;
-        for (_, _, mut reject) in self.rejects.drain(..) {
-            reject.source.clone_from(&log.name);
-            total.rejects.push(reject);
-        }
-        let place = format!("[[log]] {}: {}", log.name, log.path.as_deref().unwrap_or_default());
-        if self.lines == self.blank {
-            let error = Error::failed(format!("log {} is empty", log.name)).at(place);
-            let cure = "without the log nothing can be said of what was lost: check the path and how it was written";
-            return Err(ReadError {
-                error: error.cure(cure),
-                rejects: std::mem::take(&mut total.rejects),
-            });
-        }
-        #[allow(
-            clippy::cast_precision_loss,
-            reason = "a share of lines, compared with a limit in percents"
-        )]
-        let share = self.stats.rejected as f64 / (self.lines - self.blank) as f64;
-        if share > input.reject_limit {
-            let first = total.rejects.iter().find(|r| r.source == log.name);
-            let what = format!(
-                "log {}: {} of {} lines are malformed, more than the limit of {} %",
-                log.name,
-                self.stats.rejected,
-                self.lines - self.blank,
-                input.reject_limit * 100.0
-            );
-            let place = first.map_or(place, |r| format!("{}: {}", r.position, r.reason));
-            let samples: Vec<&str> = self.samples.iter().map(|(_, _, text)| text.as_str()).collect();
-            let cure = match format::detect(&samples) {
-                Some(looks) if looks != format::name(log.format) => {
-                    format!(
-                        "the rejected lines look like {looks}, the configured format is {}",
-                        format::name(log.format)
-                    )
-                }
-                _ => "see the rejected lines; raise scan.reject_limit if they may be left out".to_owned(),
-            };
-            return Err(ReadError {
-                error: Error::failed(what).at(place).cure(cure),
-                rejects: std::mem::take(&mut total.rejects),
-            });
+        let rejected = self.rejects.count;
+        let lines = self.lines - self.blank;
+        let title = format!("log {}", log.name);
+        let too_many = self.rejects.too_many(&title, log.format, lines, input.reject_limit);
+        total.rejects.extend(std::mem::take(&mut self.rejects).named(&log.name));
+        let empty = || {
+            Error::failed(format!("{title} is empty"))
+                .at(format!(
+                    "[[log]] {}: {}",
+                    log.name,
+                    log.path.as_deref().unwrap_or_default()
+                ))
+                .cure("without the log nothing can be said of what was lost: check the path, and what wrote the log")
+        };
+        if let Some(error) = too_many.or_else(|| (lines == 0).then(empty)) {
+            let rejects = std::mem::take(&mut total.rejects);
+            return Err(ReadError { error, rejects });
         }
         let warn = &mut total.warnings;
-        if self.stats.rejected > 0 {
-            let kept = if dropped > 0 {
-                format!(", the first {} are kept", self.stats.rejected - dropped)
-            } else {
-                String::new()
-            };
-            warn.push(format!(
-                "log {}: {} malformed lines were rejected{kept}",
-                log.name, self.stats.rejected
-            ));
+        if rejected > 0 {
+            warn.push(format!("{title}: {rejected} malformed lines were rejected"));
         }
         if self.stats.events == 0 {
             warn.push(format!(
-                "log {}: none of its {} lines is an event of a mapped entity; mapped are {}",
-                log.name,
-                self.lines - self.blank,
+                "{title}: none of its {lines} lines is an event of a mapped entity; mapped are {}",
                 input
                     .schema
                     .entities
@@ -329,8 +279,8 @@ impl Found {
         }
         for (entity, column) in unknown {
             warn.push(format!(
-                "log {}: {} of {} is not in the restored table {} and is ignored",
-                log.name, column, input.schema.entities[*entity].name, input.catalogue.tables[*entity].name
+                "{title}: {} of {} is not in the restored table {} and is ignored",
+                column, input.schema.entities[*entity].name, input.catalogue.tables[*entity].name
             ));
         }
         for (entity, span) in input.schema.entities.iter().zip(&self.spans) {
@@ -347,9 +297,8 @@ impl Found {
         (stats.first, stats.last) = widest(known, span).unzip();
         stats.events += self.stats.events;
         stats.bytes += self.stats.bytes;
-        stats.rejected += self.stats.rejected;
+        stats.rejected += rejected;
         stats.skipped += self.stats.skipped;
-        let _ = files;
         Ok(())
     }
 
@@ -410,14 +359,15 @@ impl<'i> Worker<'i> {
     fn block(&mut self, block: &Block, files: &Files<'_>) {
         let bytes = block.bytes();
         self.found.stats.bytes += bytes.len() as u64;
-        let mut number = block.line;
         let reject = |found: &mut Found, number: u64, line: &[u8], reason: String| {
-            found.reject(&files.names[block.file], block.file, number, line, reason);
+            found
+                .rejects
+                .add(&files.names[block.file], block.file, number, line, reason);
         };
         // Nearly always the whole block is UTF-8, and checking it at once is cheaper than line by line.
         let text = std::str::from_utf8(bytes).ok();
         let mut from = 0;
-        for line in lines(bytes) {
+        for (number, line) in (block.line..).zip(lines(bytes)) {
             let to = from + line.len();
             let last = to + 1 > bytes.len();
             self.found.lines += 1;
@@ -436,11 +386,10 @@ impl<'i> Worker<'i> {
                 }
             }
             from = to + 1;
-            number += 1;
         }
-        if let Some((number, reason)) = &block.broken {
+        if let Some(broken) = &block.broken {
             self.found.lines += 1;
-            reject(&mut self.found, *number, &[], reason.clone());
+            reject(&mut self.found, broken.line, &broken.text, broken.reason.clone());
         }
     }
 
@@ -520,29 +469,8 @@ fn take(
     Ok(())
 }
 
-impl Found {
-    fn reject(&mut self, name: &str, file: usize, number: u64, line: &[u8], reason: String) {
-        self.stats.rejected += 1;
-        if self.samples.len() < 8 {
-            let sample = &line[..line.len().min(1 << 16)];
-            self.samples
-                .push((file, number, String::from_utf8_lossy(sample).into_owned()));
-        }
-        if self.rejects.len() < MOST_REJECTS {
-            let excerpt = &line[..line.len().min(EXCERPT)];
-            let reject = Reject {
-                source: String::new(),
-                position: format!("{name}:{number}"),
-                reason,
-                excerpt: String::from_utf8_lossy(excerpt).into_owned(),
-            };
-            self.rejects.push((file, number, reject));
-        }
-    }
-}
-
 /// The lines of a block, without their newlines.
-fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         if rest.is_empty() {

@@ -35,9 +35,19 @@ pub(super) struct Block {
     bytes: Vec<u8>,
     len: usize,
     /// The line after the last of these, where it could not be read, and why.
-    pub broken: Option<(u64, String)>,
+    pub broken: Option<Broken>,
     /// The last line has no newline: it is the file's last.
     pub unfinished: bool,
+}
+
+/// A line that could not be read.
+#[derive(Debug)]
+pub(super) struct Broken {
+    /// Its number, from 1.
+    pub line: u64,
+    pub reason: String,
+    /// Its beginning, where that is known.
+    pub text: Vec<u8>,
 }
 
 impl Block {
@@ -201,8 +211,8 @@ impl<'p> Reader<'p> {
         self.rest = block.bytes[whole..len].to_vec();
         block.len = whole;
         self.line += memchr::memchr_iter(b'\n', block.bytes()).count() as u64;
-        if let Some((line, _)) = &mut block.broken {
-            *line = self.line;
+        if let Some(broken) = &mut block.broken {
+            broken.line = self.line;
         }
         Ok(block.len > 0 || block.broken.is_some())
     }
@@ -223,14 +233,20 @@ impl<'p> Reader<'p> {
         } else {
             format!("the {kind} stream is damaged ({e}): what it held before was read, nothing after")
         };
-        block.broken = Some((0, reason));
+        block.broken = Some(Broken {
+            line: self.line,
+            reason,
+            text: Vec::new(),
+        });
         Ok(())
     }
 
     /// Passes over a line that is too long to keep.
     fn pass_long_line(&mut self, block: &mut Block) -> Result<()> {
         let mut length = block.bytes.len() as u64;
-        block.broken = Some((self.line, String::new()));
+        let text = block.bytes[..256].to_vec();
+        // Its room is given back.
+        block.bytes = Vec::new();
         let mut chunk = vec![0; BLOCK];
         loop {
             match self.read(&mut chunk) {
@@ -255,8 +271,11 @@ impl<'p> Reader<'p> {
             }
         }
         let reason = format!("the line has {length} bytes, more than {LONGEST_LINE}");
-        block.broken = Some((self.line, reason));
-        block.bytes.truncate(256);
+        block.broken = Some(Broken {
+            line: self.line,
+            reason,
+            text,
+        });
         block.len = 0;
         self.line += 1;
         Ok(())

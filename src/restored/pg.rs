@@ -312,7 +312,8 @@ fn tls_error(e: &rustls::Error, host: &str) -> Error {
                 format!("the server's certificate is not for host {host:?}"),
                 "connect by the name in the certificate: for RDS the instance's own endpoint, not an alias or address",
             ),
-            CertificateError::UnknownIssuer => (
+            // A false signature is that of an authority that only bears the name of one trusted here.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => (
                 "the server's certificate is signed by nobody that is trusted here".to_owned(),
                 bundle,
             ),

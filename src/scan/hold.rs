@@ -17,8 +17,9 @@ pub(super) fn read(config: &Config, log: &mut Folded) -> Result<Vec<HeldOrder>> 
         return Ok(Vec::new());
     };
     if let (SourceKind::File, Some(path)) = (hold.source, &hold.path) {
-        let mut read = crate::log::hold::read(path)?;
+        let mut read = crate::log::hold::read(path, config.scan.reject_limit)?;
         log.rejects.append(&mut read.rejects);
+        log.warnings.append(&mut read.warnings);
         return Ok(read.orders);
     }
     let why =

@@ -80,30 +80,35 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// Makes the cluster `home/data`.
+pub fn init(home: &Path) {
+    let made = command(&bin().join("initdb"))
+        .args([
+            "-U",
+            "demo",
+            "-A",
+            "trust",
+            "--no-sync",
+            "--no-locale",
+            "-E",
+            "UTF8",
+            "-D",
+        ])
+        .arg(home.join("data"))
+        .output()
+        .unwrap();
+    assert!(
+        made.status.success(),
+        "initdb: {}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+}
+
 impl Pg {
     /// A new cluster with these settings, started.
     pub fn start(settings: &[&str]) -> Self {
         let home = home();
-        let made = command(&bin().join("initdb"))
-            .args([
-                "-U",
-                "demo",
-                "-A",
-                "trust",
-                "--no-sync",
-                "--no-locale",
-                "-E",
-                "UTF8",
-                "-D",
-            ])
-            .arg(home.join("data"))
-            .output()
-            .unwrap();
-        assert!(
-            made.status.success(),
-            "initdb: {}",
-            String::from_utf8_lossy(&made.stderr)
-        );
+        init(&home);
         Self::start_in(home, settings)
     }
 

@@ -134,7 +134,7 @@ impl Fold {
     /// An event that says the row is gone, perhaps to another key.
     pub fn delete(&self, entity: EntityIx, key: &str, by: Stamp, moves: bool, fields: Fields<'_, '_>) {
         self.with(entity, key, |row, rules, scratch| {
-            row.delete(by, moves, fields, rules, scratch)
+            row.delete(by, moves, fields, rules, scratch);
         });
     }
 }

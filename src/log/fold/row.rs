@@ -418,10 +418,11 @@ impl Row {
     /// Events of one version that say different things.
     fn note_clash(&mut self, by: Stamp, fields: Fields<'_, '_>) {
         let set = self.set;
-        if by > set && by.version() != set.version() {
-            if let Some(more) = &mut self.more {
-                more.clash = None;
-            }
+        if by > set
+            && by.version() != set.version()
+            && let Some(more) = &mut self.more
+        {
+            more.clash = None;
         }
         let deleted = self.deleted_by().filter(|d| d.version() == by.version());
         if let Some(delete) = deleted {

@@ -2,10 +2,11 @@
 
 pub mod debezium;
 pub mod native;
+pub mod wal2json;
 
 use crate::config::FormatKind;
 use crate::domain::event::Change;
-use crate::domain::schema::{Catalogue, ColumnIx, EntityIx, Schema};
+use crate::domain::schema::{Catalogue, ColumnIx, EntityIx, Schema, Table};
 use crate::domain::value::{LogKind, LogValue, join_key, key_text, split_key};
 use crate::domain::{Error, Result};
 use std::borrow::Cow;
@@ -16,6 +17,9 @@ use std::collections::{BTreeSet, HashMap};
 /// names.
 const MOST_UNKNOWN: usize = 1_000;
 
+/// Column names and what became of them: `None` is not wanted.
+type Named<'a> = Vec<(&'a str, Option<ColumnIx>)>;
+
 /// What the decoders know of the site, and what they noticed on the way. One for each thread.
 #[derive(Debug)]
 pub struct FormatContext<'a> {
@@ -25,7 +29,7 @@ pub struct FormatContext<'a> {
     pub catalogue: &'a Catalogue,
     names: Vec<HashMap<&'a str, Option<ColumnIx>, foldhash::fast::RandomState>>,
     /// The columns of each entity in the order in which the last event named them: the next one names them alike.
-    usual: Vec<RefCell<Vec<(&'a str, Option<ColumnIx>)>>>,
+    usual: Vec<RefCell<Named<'a>>>,
     unknown: RefCell<BTreeSet<(EntityIx, String)>>,
 }
 
@@ -106,12 +110,18 @@ impl<'a> FormatContext<'a> {
         Ok(join_key(&parts))
     }
 
+    /// The names of an entity's key columns.
+    pub fn key_columns(&self, entity: EntityIx) -> impl Iterator<Item = &'a str> {
+        let table: &'a Table = &self.catalogue.tables[entity];
+        table.key.iter().map(|ix| table.columns[usize::from(*ix)].name.as_str())
+    }
+
     /// The canonical key of a row from its key in one piece, several columns joined with `/`.
-    fn whole_key<'v>(&self, entity: EntityIx, key: LogValue<'v>) -> Result<Cow<'v, str>, String> {
+    fn whole_key<'v>(&self, entity: EntityIx, key: &LogValue<'v>) -> Result<Cow<'v, str>, String> {
         let table = &self.catalogue.tables[entity];
         if let [only] = table.key[..] {
             let column = &table.columns[usize::from(only)];
-            return key_text(&column.ty, &key).ok_or_else(|| bad_key(&key, &column.name, &column.declared));
+            return key_text(&column.ty, key).ok_or_else(|| bad_key(key, &column.name, &column.declared));
         }
         let parts = split_key(&key.text, table.key.len());
         if parts.len() != table.key.len() {
@@ -167,10 +177,9 @@ pub fn decode<'a>(
 ) -> Result<Line, String> {
     match kind {
         FormatKind::Native => native::decode(ctx, line, out),
+        FormatKind::Wal2json => wal2json::decode(ctx, line, out),
         FormatKind::Debezium => debezium::decode(ctx, line, out),
-        FormatKind::Wal2json | FormatKind::OmPlus | FormatKind::SalesforceCdc => {
-            Err(format!("format {} cannot be read", name(kind)))
-        }
+        FormatKind::OmPlus | FormatKind::SalesforceCdc => Err(format!("format {} cannot be read", name(kind))),
     }
 }
 
@@ -187,13 +196,13 @@ pub const fn name(kind: FormatKind) -> &'static str {
 
 /// Refuses a format that no decoder here reads.
 pub fn check(kind: FormatKind, log: &str) -> Result<()> {
-    if matches!(kind, FormatKind::Native | FormatKind::Debezium) {
+    if matches!(kind, FormatKind::Native | FormatKind::Wal2json | FormatKind::Debezium) {
         return Ok(());
     }
     Err(
         Error::usage(format!("this version cannot read logs of format {}", name(kind)))
             .at(format!("[[log]] {log}: format"))
-            .cure("formats it reads: native, debezium"),
+            .cure("formats it reads: native, wal2json, debezium"),
     )
 }
 
@@ -210,7 +219,7 @@ pub fn detect(lines: &[&str]) -> Option<&'static str> {
 }
 
 fn looks_like(line: &str) -> Option<&'static str> {
-    let members: HashMap<String, serde::de::IgnoredAny> = serde_json::from_str(line).ok()?;
+    let members: HashMap<String, &serde_json::value::RawValue> = serde_json::from_str(line).ok()?;
     let all = |names: &[&str]| names.iter().all(|n| members.contains_key(*n));
     if all(&["entity", "key", "op"]) {
         Some("native")
@@ -247,4 +256,18 @@ pub fn value_of(raw: &str) -> Result<LogValue<'_>, String> {
         [b'{' | b'[', ..] => LogValue::new(LogKind::Json, raw),
         _ => LogValue::new(LogKind::Number, raw),
     })
+}
+
+/// Why a line is no JSON object, in words that help at night.
+fn why(line: &str, e: &serde_json::Error) -> String {
+    if e.is_eof() {
+        format!("the line ends in mid-object after {} bytes", line.len())
+    } else if !line.trim_ascii_start().starts_with('{') && e.is_data() {
+        "not a JSON object".to_owned()
+    } else if e.is_data() {
+        let text = e.to_string();
+        text.split(" at line ").next().unwrap_or_default().to_owned()
+    } else {
+        format!("not JSON: {e}")
+    }
 }

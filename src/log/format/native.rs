@@ -28,7 +28,9 @@ pub fn decode<'a>(ctx: &FormatContext<'_>, line: &'a str, out: &mut impl FnMut(C
 struct Members<'a> {
     position: Option<u64>,
     at: Option<i64>,
-    entity: Option<Option<EntityIx>>,
+    /// Its name was read, and this is what it maps to.
+    named: bool,
+    entity: Option<EntityIx>,
     key: Option<LogValue<'a>>,
     op: Option<Op>,
     version: Option<i64>,
@@ -61,7 +63,7 @@ pub(super) fn fast<'a>(ctx: &FormatContext<'_>, line: &'a str, out: &mut impl Fn
         }
         seen |= bit;
         match bit {
-            1 => m.position = c.unsigned_or_null()?,
+            1 => m.position = c.integer_or_null()?.ok(),
             2 => {
                 m.at = match c.scalar()? {
                     LogValue {
@@ -76,14 +78,15 @@ pub(super) fn fast<'a>(ctx: &FormatContext<'_>, line: &'a str, out: &mut impl Fn
             }
             4 => {
                 let name = c.plain_string()?;
-                m.entity = Some(ctx.schema.index(name));
+                m.entity = ctx.schema.index(name);
+                m.named = true;
             }
             8 => m.key = Some(c.scalar()?),
             16 => m.op = Some(op(c.plain_string()?)?),
-            32 => m.version = c.signed_or_null()?,
+            32 => m.version = c.integer_or_null()?.ok(),
             64 => {
                 if c.peek() == Some(b'{') {
-                    if let Some(Some(entity)) = m.entity {
+                    if let Some(entity) = m.entity {
                         read_fields(ctx, entity, &mut c, &mut fields)?;
                         fields_read = true;
                     } else {
@@ -103,8 +106,8 @@ pub(super) fn fast<'a>(ctx: &FormatContext<'_>, line: &'a str, out: &mut impl Fn
     c.end()?;
     let op = m.op?;
     let key = m.key?;
-    let Some(entity) = m.entity? else {
-        return matches!(key.kind, LogKind::Text | LogKind::Number).then_some(Line::SkippedTable);
+    let Some(entity) = m.entity else {
+        return (m.named && is_key(&key)).then_some(Line::SkippedTable);
     };
     let key = quick_key(ctx, entity, key)?;
     if let Some(mut state) = m.state
@@ -167,7 +170,7 @@ fn quick_key<'a>(ctx: &FormatContext<'_>, entity: EntityIx, key: LogValue<'a>) -
         }
     }
     if is_key(&key) {
-        ctx.whole_key(entity, key).ok()
+        ctx.whole_key(entity, &key).ok()
     } else {
         None
     }
@@ -242,10 +245,12 @@ pub(super) fn slow<'a>(
     out: &mut impl FnMut(Change<'a>),
 ) -> Result<Line, String> {
     let event = Event::read(line)?;
-    let Some(entity) = ctx.schema.index(&event.entity) else {
+    let name = event.entity.ok_or("no `entity`")?;
+    let op = event.op.ok_or("no `op`")?;
+    let Some(entity) = ctx.schema.index(&name) else {
         return Ok(Line::SkippedTable);
     };
-    let key = ctx.whole_key(entity, event.key)?;
+    let key = ctx.whole_key(entity, &event.key)?;
     let mut fields = SmallVec::new();
     for (name, value) in event.state {
         let value = value.map_err(|e| format!("state.{name}: {e}"))?;
@@ -257,7 +262,7 @@ pub(super) fn slow<'a>(
         entity,
         key,
         moved_from: None,
-        op: event.op,
+        op,
         version: event.version,
         position: event.position.map(Position::Number),
         at: event.at,
@@ -270,9 +275,9 @@ pub(super) fn slow<'a>(
 pub(crate) struct Event<'a> {
     pub position: Option<u64>,
     pub at: Option<i64>,
-    pub entity: String,
+    pub entity: Option<Cow<'a, str>>,
     pub key: LogValue<'a>,
-    pub op: Op,
+    pub op: Option<Op>,
     pub version: Option<i64>,
     /// Each column once, the last where it stands twice.
     pub state: HashMap<String, Result<LogValue<'a>, String>>,
@@ -280,7 +285,7 @@ pub(crate) struct Event<'a> {
 
 impl<'a> Event<'a> {
     pub fn read(line: &'a str) -> Result<Self, String> {
-        let members: HashMap<String, &'a RawValue> = serde_json::from_str(line).map_err(|e| why(line, &e))?;
+        let members: HashMap<String, &'a RawValue> = serde_json::from_str(line).map_err(|e| super::why(line, &e))?;
         let member = |name: &str| -> Result<LogValue<'a>, String> {
             let value = members.get(name).map_or(Ok(LogValue::NULL), |raw| value_of(raw.get()));
             value.map_err(|e| format!("`{name}`: {e}"))
@@ -289,15 +294,15 @@ impl<'a> Event<'a> {
             LogValue {
                 kind: LogKind::Text,
                 text,
-            } => Ok(text),
+            } => Ok(Some(text)),
             LogValue {
                 kind: LogKind::Null, ..
-            } => Err(format!("no `{name}`")),
+            } => Ok(None),
             other => Err(format!("`{name}` is {}, not a string", other.text)),
         };
         let entity = text("entity")?;
-        let op_text = text("op")?;
-        let op = op(&op_text).ok_or_else(|| format!("`op` is {op_text:?}, not insert, upsert or delete"))?;
+        let op_of = |text: Cow<'a, str>| op(&text).ok_or(format!("`op` is {text:?}, not insert, upsert or delete"));
+        let op = text("op")?.map(op_of).transpose()?;
         let key = member("key")?;
         if key.kind == LogKind::Null {
             return Err("no `key`".to_owned());
@@ -333,7 +338,7 @@ impl<'a> Event<'a> {
         Ok(Self {
             position: integer(&member("pos")?, "pos")?,
             at,
-            entity: entity.into_owned(),
+            entity,
             key,
             op,
             version: integer(&member("version")?, "version")?,
@@ -351,16 +356,5 @@ fn integer<N: std::str::FromStr>(value: &LogValue<'_>, name: &str) -> Result<Opt
             .map(Some)
             .map_err(|_| format!("`{name}` is {}, not a 64-bit integer", value.text)),
         _ => Err(format!("`{name}` is {}, not a number", value.text)),
-    }
-}
-
-/// Why a line is no JSON object, in words that help at night.
-fn why(line: &str, e: &serde_json::Error) -> String {
-    if e.is_eof() {
-        format!("the line ends in mid-object after {} bytes", line.len())
-    } else if e.is_data() {
-        "not a JSON object".to_owned()
-    } else {
-        format!("not JSON: {e}")
     }
 }

@@ -1,7 +1,10 @@
 //! What the contract says of reading logs, sentence by sentence.
 
 mod debezium;
+mod files;
+mod held;
 mod native;
+mod wal2json;
 
 use super::*;
 use crate::config::{FormatKind, LogConfig, OrderBy};
@@ -62,13 +65,11 @@ pub(super) fn site() -> (Schema, Catalogue) {
 }
 
 pub(super) const STATUS: u16 = 1;
-pub(super) const AMOUNT: u16 = 2;
-pub(super) const NOTE: u16 = 3;
 
 /// A folder with logs in it.
 pub(super) struct Logs {
     pub folder: TempDir,
-    pub logs: Vec<LogConfig>,
+    pub configs: Vec<LogConfig>,
     pub limit: f64,
 }
 
@@ -76,7 +77,7 @@ impl Logs {
     pub fn new() -> Self {
         Self {
             folder: TempDir::new().unwrap(),
-            logs: Vec::new(),
+            configs: Vec::new(),
             limit: 0.01,
         }
     }
@@ -88,12 +89,12 @@ impl Logs {
     pub fn with(mut self, name: &str, format: FormatKind, bytes: &[u8]) -> Self {
         let path = self.path().join(format!("{name}.ndjson"));
         std::fs::write(&path, bytes).unwrap();
-        self.logs.push(LogConfig::file(name, path.to_str().unwrap(), format));
+        self.configs.push(LogConfig::file(name, path.to_str().unwrap(), format));
         self
     }
 
     pub fn order(mut self, order: OrderBy) -> Self {
-        self.logs.last_mut().unwrap().order = Some(order);
+        self.configs.last_mut().unwrap().order = Some(order);
         self
     }
 
@@ -109,7 +110,7 @@ impl Logs {
     pub fn try_read(&self) -> Result<Folded, ReadError> {
         let (schema, catalogue) = site();
         let input = LogInput {
-            logs: &self.logs,
+            logs: &self.configs,
             schema: &schema,
             catalogue: &catalogue,
             reject_limit: self.limit,

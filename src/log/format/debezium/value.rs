@@ -100,9 +100,23 @@ fn number<'a>(form: &Form, target: Target<'_>, json: &'a str) -> Result<LogValue
             temporal::time_of_day(n, unit)
         }
         (Form::Double, ColumnType::Numeric) => return Ok(LogValue::new(LogKind::Double, json)),
+        (Form::Plain, ColumnType::Numeric) if looks_like_double(json) => {
+            return Ok(LogValue::new(LogKind::Double, json));
+        }
         _ => return Ok(LogValue::new(LogKind::Number, json)),
     };
     told.ok_or(out_of_range)
+}
+
+/// Whether a number without its schema has lost digits to a double (`decimal.handling.mode=double`): it has as many as a
+/// double can have, or an exponent. A whole number without exponent is none; doubles are written with their point.
+fn looks_like_double(json: &str) -> bool {
+    let (mantissa, exponent) = json.split_once(['e', 'E']).unwrap_or((json, ""));
+    let digits = mantissa
+        .trim_start_matches(['-', '0', '.'])
+        .bytes()
+        .filter(u8::is_ascii_digit);
+    mantissa.contains('.') && (!exponent.is_empty() || (16..=17).contains(&digits.count()))
 }
 
 fn string<'a>(form: &Form, target: Target<'_>, text: Cow<'a, str>) -> Result<LogValue<'a>, &'static str> {

@@ -1,0 +1,129 @@
+//! Everything the console asks of the world, as data. An executor carries it out and answers with messages.
+
+use super::model::diff::GroupKey;
+use super::model::query::{Query, Sort};
+use super::model::table::{Rows, Table};
+use crate::domain::queue::Decide;
+
+/// One thing to be done outside.
+#[derive(Debug)]
+pub enum Effect {
+    /// Read all rows in queue order; answer with [`super::msg::Msg::Rows`] in batches. The latest number wins: an older
+    /// reading may stop.
+    LoadRows {
+        /// Its number.
+        reading: u64,
+    },
+    /// Read these rows again; answer with [`super::msg::Msg::Patched`].
+    LoadSome(Vec<String>),
+    /// Read sums, phases and the hold's clock; answer with [`super::msg::Msg::Overview`].
+    LoadOverview,
+    /// Read one case and what may be done about it; the latest number wins.
+    LoadCase {
+        /// Its number.
+        reading: u64,
+        /// The case.
+        id: String,
+    },
+    /// Count what differs over all cases that are work, with [`super::model::diff::Tally`].
+    LoadDiff {
+        /// Its number.
+        reading: u64,
+        /// The span of the time lines, microseconds since 1970.
+        span: (i64, i64),
+    },
+    /// List the rows behind a count, at most [`super::model::diff::MOST_BEHIND`].
+    LoadBehind(GroupKey),
+    /// Filter and sort rows with [`super::model::query::arrange`], away from the screen; the latest number wins.
+    Arrange {
+        /// Its number.
+        number: u64,
+        /// The rows.
+        rows: Rows,
+        /// The filter.
+        query: Query,
+        /// The sort.
+        sort: Sort,
+    },
+    /// Change the ledger; answer with [`super::msg::Msg::Deed`]. Deeds are done in order, one at a time, and are never
+    /// dropped.
+    Deed {
+        /// Its number.
+        number: u64,
+        /// What to do.
+        deed: Deed,
+    },
+    /// Begin a scan.
+    StartScan,
+    /// Start the tasks again that died.
+    Restart,
+    /// Put this on the clipboard (OSC 52).
+    Copy(String),
+    /// Drop this away from the screen: freeing a million rows takes time.
+    Discard(Table),
+    /// Give these claims back and end.
+    Quit {
+        /// Cases.
+        give_back: Vec<String>,
+    },
+}
+
+/// A change to the ledger.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Deed {
+    /// Claim these cases, and what they wait for: all or none.
+    Claim(Vec<String>),
+    /// Give these claims back.
+    Drop(Vec<String>),
+    /// Decide a case.
+    Decide(Box<Decide>),
+    /// A to-do is done.
+    Done {
+        /// The case.
+        case: String,
+        /// The evidence.
+        evidence: String,
+    },
+    /// Write a note.
+    Note {
+        /// The case.
+        case: String,
+        /// The text.
+        text: String,
+    },
+    /// Take the last decision back.
+    Undo {
+        /// The case.
+        case: String,
+        /// Why.
+        reason: String,
+    },
+    /// Read the restored database again for these decided cases.
+    Prove(Vec<String>),
+}
+
+impl Deed {
+    /// What is being done, while it lasts.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Claim(ids) => format!("claiming {}", many(ids)),
+            Self::Drop(ids) => format!("giving back {}", many(ids)),
+            Self::Decide(d) => format!(
+                "deciding {}: {}",
+                d.case,
+                d.verb.map_or("", crate::domain::case::Verb::name)
+            ),
+            Self::Done { case, .. } => format!("recording that {case} is done"),
+            Self::Note { case, .. } => format!("writing a note on {case}"),
+            Self::Undo { case, .. } => format!("taking back the decision on {case}"),
+            Self::Prove(ids) => format!("reading again for {}", many(ids)),
+        }
+    }
+}
+
+fn many(ids: &[String]) -> String {
+    match ids {
+        [one] => one.clone(),
+        ids => format!("{} cases", ids.len()),
+    }
+}

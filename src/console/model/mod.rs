@@ -1,0 +1,300 @@
+//! Everything the console knows. Changed by `update` alone, read by `view`.
+
+pub mod case;
+pub mod diff;
+pub mod input;
+pub mod overlay;
+pub mod query;
+pub mod queue;
+pub mod table;
+
+use crate::domain::Error;
+use crate::domain::phase::PhaseLine;
+use crate::domain::progress::Stage;
+use crate::domain::queue::{Counts, HoldClock};
+use case::CasePane;
+use diff::DiffPane;
+use overlay::{Layer, Overlay};
+use queue::Queue;
+use std::collections::BTreeSet;
+
+/// What is known before anything is read.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// The incident's id.
+    pub incident: String,
+    /// Its attempt, from 1.
+    pub attempt: u32,
+    /// T, microseconds since 1970.
+    pub restored_to: Option<i64>,
+    /// When the cluster stopped, microseconds since 1970.
+    pub stopped_at: Option<i64>,
+    /// The ledger login.
+    pub who: String,
+    /// The role's word: `viewer`, `operator`, `lead`.
+    pub role: String,
+    /// The role may claim and decide.
+    pub may_act: bool,
+    /// `--readonly`
+    pub readonly: bool,
+    /// Unique to this run of the program: idempotency keys begin with it.
+    pub session: String,
+    /// Names of the columns in `CaseRow::show`.
+    pub show: Vec<String>,
+    /// Masked columns: entity and column.
+    pub mask: Vec<(String, String)>,
+    /// A scan begins with the console.
+    pub scan_at_start: bool,
+}
+
+impl Setup {
+    /// Whether this column's values are masked.
+    pub fn masks(&self, entity: &str, column: &str) -> bool {
+        self.mask.iter().any(|(e, c)| e == entity && c == column)
+    }
+
+    /// The span of the log that matters: some time before T to the stop.
+    pub fn span(&self) -> Option<(i64, i64)> {
+        let t = self.restored_to?;
+        let stop = self.stopped_at.unwrap_or(t + 3_600_000_000);
+        Some((t - (stop - t).max(60_000_000) / 4, stop.max(t)))
+    }
+}
+
+/// The views, by their digit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum View {
+    /// How far is the restore?
+    Restore,
+    /// What do I do next?
+    #[default]
+    Queue,
+    /// What differs?
+    Diff,
+    /// What is about to be lost?
+    Hold,
+    /// How far are we?
+    Board,
+}
+
+impl View {
+    /// All views in the order of their digits.
+    pub const ALL: [Self; 5] = [Self::Restore, Self::Queue, Self::Diff, Self::Hold, Self::Board];
+
+    /// Its name on the tab.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Restore => "Restore",
+            Self::Queue => "Queue",
+            Self::Diff => "Diff",
+            Self::Hold => "Hold",
+            Self::Board => "Board",
+        }
+    }
+}
+
+/// Where a source of what is shown stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// `restored`, `log`, `ledger`.
+    pub name: String,
+    /// When it was last read, microseconds since 1970.
+    pub read_at: Option<i64>,
+    /// Since when it does not answer.
+    pub lost_since: Option<i64>,
+    /// Older than so many microseconds is late; 0: it has no age to watch.
+    pub late_after: i64,
+}
+
+/// Parts of the screen that a background task feeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Feed {
+    /// The list of cases.
+    Rows,
+    /// The open case.
+    Case,
+    /// The counts of the Diff view.
+    Diff,
+    /// The phases.
+    Phases,
+    /// Counts, phases and the hold's clock.
+    Overview,
+    /// The scan.
+    Scan,
+}
+
+impl Feed {
+    /// For people: what stopped.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Rows => "reading the cases",
+            Self::Case => "reading the case",
+            Self::Diff => "counting differences",
+            Self::Phases => "watching the restore",
+            Self::Overview => "reading the ledger",
+            Self::Scan => "the scan",
+        }
+    }
+}
+
+/// The scan as far as this console knows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Scan {
+    /// None ran in this ledger.
+    #[default]
+    Never,
+    /// One runs.
+    Running {
+        /// Its stage.
+        stage: Stage,
+        /// So much of it is done.
+        done: u64,
+        /// Of so much; 0 where it is not known.
+        total: u64,
+        /// When it began, microseconds since 1970.
+        since: i64,
+    },
+    /// The last one ended well.
+    Done {
+        /// When, microseconds since 1970.
+        at: i64,
+        /// Events read.
+        events: u64,
+        /// Rows read.
+        rows: u64,
+        /// Lines rejected.
+        rejected: u64,
+        /// What it warns of.
+        warnings: Vec<String>,
+        /// First and last event of each source and entity, in words.
+        coverage: Vec<String>,
+    },
+    /// The last one failed.
+    Failed {
+        /// When, microseconds since 1970.
+        at: i64,
+        /// Why.
+        error: Error,
+    },
+}
+
+/// Whether the gate is open, where somebody looked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedGate {
+    /// Which check is red, and what it read.
+    pub why: String,
+}
+
+/// A line about what was just done, gone with the next key or after some seconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// The text.
+    pub text: String,
+    /// It is about something that did not work.
+    pub bad: bool,
+    /// When, microseconds since 1970.
+    pub at: i64,
+}
+
+/// Everything.
+#[derive(Debug, Default)]
+pub struct Model {
+    /// What was known at the start.
+    pub setup: Setup,
+    /// The time of the last message that brought one, microseconds since 1970.
+    pub now: i64,
+    /// Columns and rows of the terminal.
+    pub size: (u16, u16),
+    /// The view.
+    pub view: View,
+    /// Keys go to the case, not to the list; on a narrow screen the case covers the list.
+    pub in_case: bool,
+    /// The list of cases.
+    pub queue: Queue,
+    /// The open case.
+    pub case: CasePane,
+    /// The Diff view.
+    pub diff: DiffPane,
+    /// The line under the cursor in the Restore view.
+    pub phase_at: usize,
+    /// What lies over the view.
+    pub layer: Option<Layer>,
+    /// The sums, once read.
+    pub counts: Option<Counts>,
+    /// The phases, once read.
+    pub phases: Option<Vec<PhaseLine>>,
+    /// The hold's clock, where there is one.
+    pub hold: Option<HoldClock>,
+    /// The scan.
+    pub scan: Scan,
+    /// Ages of the sources.
+    pub sources: Vec<Source>,
+    /// The gate, when red.
+    pub red_gate: Option<RedGate>,
+    /// What was just done.
+    pub notice: Option<Notice>,
+    /// Background tasks that died, and why.
+    pub dead: Vec<(Feed, String)>,
+    /// Cases that this console claimed and still holds.
+    pub held: BTreeSet<String>,
+    /// Cases opened before the one now, for the way back.
+    pub trail: Vec<String>,
+    /// The last reason given.
+    pub last_reason: Option<String>,
+    /// Deeds sent and not yet answered: number, words.
+    pub pending: Vec<(u64, String)>,
+    /// Deeds and decisions so far; numbers them.
+    pub deeds: u64,
+    /// The end was asked for.
+    pub quitting: bool,
+}
+
+impl Model {
+    /// The model before anything is read.
+    pub fn new(setup: Setup, now: i64, size: (u16, u16)) -> Self {
+        Self {
+            setup,
+            now,
+            size,
+            ..Self::default()
+        }
+    }
+
+    /// The list waits: a dialog is open, or rows are marked.
+    pub fn is_frozen(&self) -> bool {
+        self.layer.is_some() || !self.queue.marks.is_empty() || self.queue.range.is_some()
+    }
+
+    /// The case that a key is about: the open one, else the one under the cursor.
+    pub fn subject(&self) -> Option<&str> {
+        if self.in_case {
+            return self.case.id.as_deref();
+        }
+        match self.view {
+            View::Queue => self.queue.cursor.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The form that is open.
+    pub fn form_mut(&mut self) -> Option<&mut overlay::Form> {
+        match self.layer.as_mut().map(|l| &mut l.overlay) {
+            Some(Overlay::Form(form)) => Some(form),
+            _ => None,
+        }
+    }
+
+    /// Whether a case is held by this person.
+    pub fn is_mine(&self, id: &str) -> bool {
+        self.holder(id).is_some_and(|by| by == self.setup.who)
+    }
+
+    /// Who holds a case.
+    pub fn holder(&self, id: &str) -> Option<&str> {
+        match self.case.loaded.as_deref() {
+            Some(l) if l.file.found.id == id && self.in_case => l.file.claim.as_ref(),
+            _ => self.queue.table.by_id(id).and_then(|r| r.claim.as_ref()),
+        }
+        .map(|c| c.by.as_str())
+    }
+}

@@ -1,0 +1,106 @@
+//! Everything that can happen to the console.
+
+use super::effect::Deed;
+use super::model::case::Loaded;
+use super::model::diff::{Behind, Group, GroupKey};
+use super::model::{Feed, RedGate, Scan, Source};
+use crate::domain::Result;
+use crate::domain::phase::PhaseLine;
+use crate::domain::queue::{CaseRow, Counts, HoldClock};
+use crossterm::event::KeyEvent;
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Msg {
+    /// A key, and when the terminal gave it (microseconds since 1970).
+    Key(KeyEvent, i64),
+    /// Pasted text. It never decides anything.
+    Paste(String),
+    /// The terminal has so many columns and rows now.
+    Resize(u16, u16),
+    /// The time, microseconds since 1970; at most once a second.
+    Tick(i64),
+    /// A frame is on the screen since then (microseconds since 1970): a dialog takes keys half a second later.
+    Drawn(i64),
+    /// Rows of a reading, in queue order; `last` ends it.
+    Rows {
+        /// The number of the reading they belong to.
+        reading: u64,
+        /// The rows.
+        rows: Vec<CaseRow>,
+        /// No more follow.
+        last: bool,
+    },
+    /// Newer readings of single rows.
+    Patched(Vec<CaseRow>),
+    /// The numbers of the rows to show, for [`super::effect::Effect::Arrange`].
+    Arranged {
+        /// The number of the arrangement.
+        number: u64,
+        /// Row numbers.
+        shown: Vec<u32>,
+    },
+    /// The sums, the phases and the hold's clock, as the ledger has them.
+    Overview {
+        /// The sums.
+        counts: Counts,
+        /// The phases.
+        phases: Vec<PhaseLine>,
+        /// The hold.
+        hold: Option<HoldClock>,
+    },
+    /// The gate, when somebody looked and it is red.
+    Gate(Option<RedGate>),
+    /// A case was read; `None`: the ledger has none of this id.
+    Case {
+        /// The number of the reading.
+        reading: u64,
+        /// The case.
+        case: Option<Box<Loaded>>,
+    },
+    /// The counts of the Diff view.
+    Diff {
+        /// The number of the counting.
+        reading: u64,
+        /// The counts.
+        groups: Vec<Group>,
+    },
+    /// The rows behind a count.
+    Behind {
+        /// Which count.
+        key: GroupKey,
+        /// The rows.
+        rows: Vec<Behind>,
+    },
+    /// How far the scan is, or how it ended.
+    Scan(Scan),
+    /// A deed was done, or not.
+    Deed {
+        /// Its number.
+        number: u64,
+        /// The deed.
+        deed: Deed,
+        /// What came of it: words for the person (empty for the usual ones) and the cases it changed.
+        outcome: Result<Outcome>,
+    },
+    /// Somebody changed the ledger.
+    Changed,
+    /// Ages of the sources.
+    Sources(Vec<Source>),
+    /// A background task died.
+    Died {
+        /// What it fed.
+        feed: Feed,
+        /// Why.
+        why: String,
+    },
+}
+
+/// What a deed changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// For the person; empty where the usual words do.
+    pub words: String,
+    /// The cases whose rows are to be read again.
+    pub changed: Vec<String>,
+}

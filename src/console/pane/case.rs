@@ -1,0 +1,673 @@
+//! The case: what happened, and how do I know?
+
+use super::{timeline, value};
+use crate::console::model::case::{Detail, Loaded};
+use crate::console::model::diff::Times;
+use crate::console::model::{Feed, Model};
+use crate::console::view::layout;
+use crate::console::widget::{Pen, Strip};
+use crate::domain::case::{FamilyField, FamilyRow, State};
+use crate::domain::finding::{Evidence, Kind};
+use crate::domain::time;
+use crate::safe;
+use crate::text::Safe;
+use crate::theme::Tone;
+use ratatui::layout::Rect;
+
+/// Draws the case that is open, or beside the list.
+pub fn draw(model: &Model, pen: &mut Pen<'_>, area: Rect) {
+    if area.is_empty() {
+        return;
+    }
+    let lines = lines(model, usize::from(area.width));
+    let last = lines.len().saturating_sub(usize::from(area.height));
+    let top = model.case.top.min(last);
+    for (row, line) in lines.iter().skip(top).take(usize::from(area.height)).enumerate() {
+        pen.strip(area, row, line);
+    }
+    if top < last {
+        let more = safe!(" {} more lines: j ", last - top);
+        let row = usize::from(area.height) - 1;
+        let x = area
+            .right()
+            .saturating_sub(u16::try_from(more.width()).unwrap_or(0))
+            .max(area.x);
+        pen.strip(
+            Rect {
+                x,
+                width: area.right() - x,
+                ..area
+            },
+            row,
+            &Strip::new().with(Tone::Accent, more),
+        );
+    }
+}
+
+/// How many lines the case has at the size it is shown.
+pub fn height(model: &Model) -> usize {
+    lines(model, usize::from(layout::areas(model).case.width)).len()
+}
+
+/// The case as lines of at most `width` cells.
+pub fn lines(model: &Model, width: usize) -> Vec<Strip<'static>> {
+    let Some(id) = model.case.id.as_deref() else {
+        return vec![Strip::new().ours(Tone::Dim, "no case")];
+    };
+    if let Some((_, why)) = model.dead.iter().find(|(feed, _)| *feed == Feed::Case) {
+        let why = safe!("reading the case stopped: {}; ctrl-r starts it again", Safe::of(why));
+        return vec![Strip::new().with(Tone::Bad, why)];
+    }
+    let Some(loaded) = model.case.current() else {
+        let words = if model.case.missing {
+            "the ledger has no case "
+        } else {
+            "reading "
+        };
+        return vec![
+            Strip::new()
+                .ours(Tone::Dim, words)
+                .with(Tone::Dim, Safe::id(id).into_owned()),
+        ];
+    };
+    let mut page = Page {
+        model,
+        loaded,
+        width,
+        lines: Vec::new(),
+    };
+    page.head();
+    if model.case.events {
+        page.events();
+    } else {
+        page.family();
+        page.order_findings();
+        page.decision();
+        page.notes();
+    }
+    page.lines
+}
+
+/// Lines being made.
+struct Page<'m> {
+    model: &'m Model,
+    loaded: &'m Loaded,
+    width: usize,
+    lines: Vec<Strip<'static>>,
+}
+
+/// Widths of the columns of the family.
+struct Columns {
+    row: usize,
+    field: usize,
+    value: usize,
+}
+
+impl Page<'_> {
+    fn put(&mut self, line: Strip<'_>) {
+        self.lines.push(line.cut(self.width).into_owned());
+    }
+
+    /// A name and a text that goes on below itself.
+    fn say(&mut self, name: &'static str, tone: Tone, text: &Safe<'_>) {
+        let indent = 10;
+        for (i, part) in text.wrap(self.width.saturating_sub(indent + 1)).into_iter().enumerate() {
+            let name = if i == 0 { name } else { "" };
+            self.put(
+                Strip::new()
+                    .ours(Tone::Text, " ")
+                    .with(Tone::Dim, Safe::ours(name).pad(indent))
+                    .with(tone, part),
+            );
+        }
+    }
+
+    fn head(&mut self) {
+        let file = &self.loaded.file;
+        let found = &file.found;
+        let me = &self.model.setup.who;
+        let mut title = Strip::new()
+            .ours(Tone::Text, " ")
+            .with(Tone::Heading, Safe::id(&found.label))
+            .ours(Tone::Text, "  ")
+            .with(Tone::Text, Safe::of(&found.action));
+        for (show, column) in found.show.iter().zip(&self.model.setup.show) {
+            let shown = if self.model.setup.masks("order", column) {
+                Safe::masked()
+            } else {
+                Safe::of(show)
+            };
+            title = title.ours(Tone::Text, "  ").with(Tone::Text, shown);
+        }
+        title = title.ours(Tone::Text, "  ").with(Tone::Dim, Safe::id(&found.id));
+        let holder = match &file.claim {
+            None => Strip::new().ours(Tone::Dim, "nobody holds it"),
+            Some(claim) if claim.by == *me => Strip::new().with(
+                Tone::Mine,
+                if found.blocked_by.is_empty() {
+                    Safe::ours("yours")
+                } else {
+                    safe!("yours (chain of {})", found.blocked_by.len() + 1)
+                },
+            ),
+            Some(claim) => Strip::new().with(Tone::Held, safe!("{} holds it", Safe::id(&claim.by))),
+        };
+        self.put(title.beside(holder.ours(Tone::Text, " "), self.width));
+
+        let mut what = Strip::new().ours(Tone::Text, " ");
+        if file.state != State::Open {
+            what = what.with(state_tone(file.state), safe!("{}: ", file.state.words()));
+        }
+        if file.disproven {
+            what = what.ours(Tone::Bad, "proof failed, open again: ");
+        }
+        what.add(Tone::Text, kinds(&found.kinds()));
+        let undone = found.findings.iter().filter(|f| f.undone).count();
+        if undone > 0 {
+            what = what.with(
+                Tone::Warn,
+                safe!("  ({} of {} undone on purpose)", undone, found.findings.len()),
+            );
+        }
+        let mut waits = Strip::new();
+        if let Some(first) = found.blocked_by.first() {
+            waits = waits.with(Tone::Warn, safe!("waits for {}", self.name(first)));
+            if found.blocked_by.len() > 1 {
+                waits = waits.with(Tone::Warn, safe!(" and {} more", found.blocked_by.len() - 1));
+            }
+        }
+        match file.waited_for_by.as_slice() {
+            [] => {}
+            [(_, one)] => {
+                let comma = if waits.width() > 0 { ", " } else { "" };
+                waits = waits
+                    .ours(Tone::Text, comma)
+                    .with(Tone::Text, safe!("{} waits for it", Safe::id(one)));
+            }
+            many => {
+                let comma = if waits.width() > 0 { ", " } else { "" };
+                waits = waits
+                    .ours(Tone::Text, comma)
+                    .with(Tone::Text, safe!("{} wait for it", many.len()));
+            }
+        }
+        self.put(what.beside(waits.ours(Tone::Text, " "), self.width));
+
+        if let Some(at) = found.dies_at.as_deref() {
+            let at = time::parse(at).map_or_else(
+                || Safe::of(at).into_owned(),
+                |at| value::instant(at, Some(self.model.now)),
+            );
+            self.say(
+                "hold",
+                Tone::Loud,
+                &safe!("loss possible from {}: held, and not rescued", at),
+            );
+        }
+        if let Some(advice) = &found.advice {
+            self.say(
+                "advice",
+                Tone::Accent,
+                &safe!("{}: {}", advice.verb.name(), Safe::of(&advice.why)),
+            );
+        }
+        self.log_line();
+    }
+
+    fn name(&self, id: &str) -> Safe<'static> {
+        let label = self.model.queue.table.by_id(id).map(|r| &*r.label);
+        Safe::id(label.unwrap_or(id)).into_owned()
+    }
+
+    fn log_line(&mut self) {
+        let Some(span) = self.model.setup.span() else { return };
+        let mut times = Times::new(span);
+        for (event, _) in self.all_events() {
+            times.add(event.ts.as_deref().and_then(time::parse));
+        }
+        let line = timeline::strip(&self.model.setup, &times, self.width.saturating_sub(12));
+        let name = Strip::new()
+            .ours(Tone::Text, " ")
+            .with(Tone::Dim, Safe::ours("log").pad(10));
+        let line = line
+            .pieces()
+            .iter()
+            .fold(name, |strip, (text, tone)| strip.with(*tone, text.clone()));
+        self.put(line);
+        self.put(Strip::new());
+    }
+
+    /// The distinct events behind the case, in the order of their times, with what each says.
+    fn all_events(&self) -> Vec<(&Evidence, Vec<String>)> {
+        let found = &self.loaded.file.found;
+        let mut events: Vec<(&Evidence, Vec<String>)> = Vec::new();
+        let mut add = |event, says: Option<String>| {
+            let at = events.iter().position(|(e, _)| *e == event).unwrap_or_else(|| {
+                events.push((event, Vec::new()));
+                events.len() - 1
+            });
+            if let Some(says) = says.filter(|s| !events[at].1.contains(s)) {
+                events[at].1.push(says);
+            }
+        };
+        for row in &found.family {
+            for field in &row.fields {
+                let (Some(by), Some(log)) = (&field.by, &field.log) else {
+                    continue;
+                };
+                let shown = value::of_column(&self.model.setup, &row.entity, &field.name, log);
+                add(
+                    by,
+                    Some(format!("{} {} {}={}", row.entity, row.key, field.name, shown.as_str())),
+                );
+            }
+        }
+        for finding in &found.findings {
+            for event in &finding.evidence {
+                let says = match finding.kind {
+                    Kind::Undeleted => Some(format!("{} {} deleted", finding.entity, finding.key)),
+                    _ => None,
+                };
+                add(event, says);
+            }
+        }
+        events.sort_by(|(a, _), (b, _)| (&a.ts, &a.source, &a.position).cmp(&(&b.ts, &b.source, &b.position)));
+        events
+    }
+
+    fn events(&mut self) {
+        let events: Vec<(Evidence, Vec<String>)> = self
+            .all_events()
+            .into_iter()
+            .map(|(e, says)| (e.clone(), says))
+            .collect();
+        self.put(Strip::new().with(
+            Tone::Heading,
+            safe!(" {} events stand behind the values shown, first to last", events.len()),
+        ));
+        for (event, says) in events {
+            self.put(
+                Strip::new()
+                    .ours(Tone::Text, " ")
+                    .with(Tone::Text, value::evidence(&event, self.model.setup.restored_to)),
+            );
+            let text = if says.is_empty() {
+                "its values were overwritten later".to_owned()
+            } else {
+                says.join("  ")
+            };
+            for part in Safe::of(&text).wrap(self.width.saturating_sub(5)) {
+                self.put(Strip::new().ours(Tone::Text, "    ").with(Tone::Dim, part));
+            }
+        }
+        self.put(Strip::new().ours(
+            Tone::Dim,
+            " events whose values were all overwritten later are in the log, not here",
+        ));
+    }
+
+    fn columns(&self) -> Columns {
+        let row = (self.width / 4).clamp(12, 30);
+        let field = (self.width / 6).clamp(8, 24);
+        let by = (self.width / 4).clamp(12, 32);
+        let value = self.width.saturating_sub(row + field + by + 6) / 2;
+        Columns {
+            row,
+            field,
+            value: value.max(6),
+        }
+    }
+
+    fn family(&mut self) {
+        let c = self.columns();
+        self.put(
+            Strip::new()
+                .ours(Tone::Text, " ")
+                .column(Tone::Heading, Safe::ours("row"), c.row)
+                .column(Tone::Heading, Safe::ours("field"), c.field)
+                .column(Tone::Heading, Safe::ours("restored"), c.value)
+                .column(Tone::Heading, Safe::ours("log says"), c.value)
+                .ours(Tone::Heading, "said by"),
+        );
+        let loaded = self.loaded;
+        let (mut same, mut hidden) = (Vec::new(), 0usize);
+        for row in &loaded.file.found.family {
+            let noteworthy = !row.kinds.is_empty()
+                || row.refs.iter().any(|r| !r.present)
+                || row
+                    .fields
+                    .iter()
+                    .any(|f| f.differs && row.restored && row.log == Some(true));
+            if noteworthy || (self.model.case.detail != Detail::Differences && !self.model.case.only_found) {
+                self.row(row, &c);
+            } else if self.model.case.only_found {
+                hidden += 1;
+            } else {
+                same.push(safe!("{} {}", Safe::id(&row.entity), Safe::id(&row.key)));
+            }
+        }
+        if !same.is_empty() {
+            let names: Vec<&str> = same.iter().map(Safe::as_str).collect();
+            let rows = if same.len() == 1 { "row" } else { "rows" };
+            let text = safe!("{} {} as the log says: ", same.len(), rows);
+            let all = format!("{}{}", text.as_str(), names.join(", "));
+            self.say("same", Tone::Dim, &Safe::of(&all));
+        }
+        if hidden > 0 {
+            self.say(
+                "hidden",
+                Tone::Dim,
+                &safe!("{} rows without findings (f shows them)", hidden),
+            );
+        }
+        if loaded.file.found.family.is_empty() {
+            self.put(Strip::new().ours(Tone::Dim, " no rows are stored with this case"));
+        }
+    }
+
+    fn row(&mut self, row: &FamilyRow, c: &Columns) {
+        let name = safe!("{} {}", Safe::id(&row.entity), Safe::id(&row.key));
+        let detail = self.model.case.detail;
+        let whole = match (row.restored, row.log) {
+            (false, Some(true)) => Some(("not there", "exists")),
+            (true, Some(false)) => Some(("there", "deleted")),
+            (false, Some(false)) => Some(("not there", "deleted")),
+            (true, None) => Some(("there", "never named")),
+            (false, None) => Some(("not there", "never named")),
+            (true, Some(true)) => None,
+        };
+        let mut first = true;
+        if let Some((restored, log)) = whole {
+            first = false;
+            let last = row
+                .fields
+                .iter()
+                .filter_map(|f| f.by.as_ref())
+                .max_by(|a, b| a.ts.cmp(&b.ts));
+            let finding = self
+                .loaded
+                .file
+                .found
+                .findings
+                .iter()
+                .find(|f| f.entity == row.entity && f.key == row.key);
+            let by = finding.and_then(|f| f.evidence.last()).or(last);
+            let bad = !row.kinds.is_empty();
+            let tone = if bad { Tone::Bad } else { Tone::Text };
+            let by = by.map_or(Safe::ours("·"), |e| value::evidence(e, self.model.setup.restored_to));
+            self.put(
+                Strip::new()
+                    .ours(Tone::Text, " ")
+                    .column(Tone::Text, name.clone(), c.row)
+                    .column(Tone::Dim, kinds(&row.kinds), c.field)
+                    .column(
+                        if row.restored { Tone::Text } else { tone },
+                        Safe::ours(restored),
+                        c.value,
+                    )
+                    .column(if row.restored { tone } else { Tone::Text }, Safe::ours(log), c.value)
+                    .with(Tone::Dim, by),
+            );
+        }
+        let shown: Vec<&FamilyField> = row
+            .fields
+            .iter()
+            .filter(|f| match detail {
+                // Of a row that is missing whole, what the log knew of it is the evidence: all of it is shown.
+                Detail::Differences => f.differs || whole.is_some(),
+                Detail::Fields | Detail::Full => true,
+            })
+            .collect();
+        for field in shown {
+            let name = if first { name.clone() } else { Safe::ours("") };
+            first = false;
+            self.field(row, field, name, c, whole.is_some());
+        }
+        if first {
+            self.put(
+                Strip::new()
+                    .ours(Tone::Text, " ")
+                    .column(Tone::Text, name, c.row)
+                    .ours(Tone::Dim, "as the log says"),
+            );
+        }
+        for reference in row.refs.iter().filter(|r| !r.present || detail != Detail::Differences) {
+            let to = value::missing(&self.model.setup, &reference.to);
+            let line = Strip::new()
+                .ours(Tone::Text, " ")
+                .column(Tone::Dim, Safe::ours("  refers to"), c.row)
+                .column(Tone::Dim, Safe::id(&reference.column), c.field)
+                .with(Tone::Text, to);
+            self.put(if reference.present {
+                line.ours(Tone::Dim, " there")
+            } else {
+                line.ours(Tone::Bad, " MISSING")
+            });
+        }
+        let moved = self
+            .loaded
+            .file
+            .found
+            .findings
+            .iter()
+            .filter(|f| f.entity == row.entity && f.key == row.key);
+        let moved: Vec<String> = moved.filter_map(|f| f.moved_to.clone()).collect();
+        for to in moved {
+            let line = safe!(
+                "   is there under another key: {} {}",
+                Safe::id(&row.entity),
+                Safe::id(&to)
+            );
+            self.put(Strip::new().with(Tone::Warn, line));
+        }
+    }
+
+    fn field(&mut self, row: &FamilyRow, field: &FamilyField, name: Safe<'_>, c: &Columns, whole: bool) {
+        let setup = &self.model.setup;
+        let absent = || Safe::ours("·");
+        let side = |v: &Option<serde_json::Value>| {
+            v.as_ref()
+                .map_or_else(absent, |v| value::of_column(setup, &row.entity, &field.name, v))
+        };
+        let (restored, log) = (side(&field.restored), side(&field.log));
+        let by = field
+            .by
+            .as_ref()
+            .map_or_else(absent, |e| value::evidence(e, setup.restored_to));
+        let tone = if field.differs && !whole {
+            Tone::Warn
+        } else {
+            Tone::Text
+        };
+        let overflows = restored.width().max(log.width()) > c.value;
+        let masked = setup.masks(&row.entity, &field.name) && field.differs && !whole;
+        let (short_restored, short_log) = value::pair(restored.clone(), log.clone(), c.value);
+        self.put(
+            Strip::new()
+                .ours(Tone::Text, " ")
+                .column(Tone::Text, name, c.row)
+                .column(Tone::Text, Safe::id(&field.name), c.field)
+                .column(tone, short_restored, c.value)
+                .column(
+                    tone,
+                    if masked {
+                        safe!("{} differs", short_log).clip(c.value)
+                    } else {
+                        short_log
+                    },
+                    c.value,
+                )
+                .with(Tone::Dim, by),
+        );
+        if overflows && self.model.case.detail == Detail::Full {
+            for (side, text) in [("restored", restored), ("log", log)] {
+                // A value of megabytes shows its beginning: the rest is a matter for the database's own tools.
+                for (i, part) in text
+                    .wrap(self.width.saturating_sub(14))
+                    .into_iter()
+                    .take(200)
+                    .enumerate()
+                {
+                    let side = if i == 0 { side } else { "" };
+                    self.put(
+                        Strip::new()
+                            .ours(Tone::Text, "   ")
+                            .column(Tone::Dim, Safe::ours(side), 9)
+                            .with(Tone::Text, part),
+                    );
+                }
+            }
+        }
+    }
+
+    fn order_findings(&mut self) {
+        let loaded = self.loaded;
+        for finding in &loaded.file.found.findings {
+            for row in &finding.rows {
+                let text = safe!(
+                    "{} {} was {} when the restore cut it off",
+                    Safe::id(&row.entity),
+                    Safe::id(&row.key),
+                    Safe::of(&row.state)
+                );
+                self.say("in doubt", Tone::Warn, &text);
+            }
+            match finding.kind {
+                Kind::HalfSuperseded => {
+                    self.say(
+                        "half",
+                        Tone::Warn,
+                        &Safe::ours("of two orders joined by supersedes, one is not there"),
+                    );
+                }
+                Kind::Expired => self.say("expired", Tone::Bad, &Safe::ours("the hold lost it by age")),
+                Kind::Contradicted => {
+                    let text = safe!(
+                        "{} {}: sources of the log disagree",
+                        Safe::id(&finding.entity),
+                        Safe::id(&finding.key)
+                    );
+                    self.say("not sure", Tone::Warn, &text);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn decision(&mut self) {
+        let file = &self.loaded.file;
+        let Some(decision) = &file.decision else { return };
+        let today = Some(self.model.now);
+        let text = safe!(
+            "{} by {} at {}: {}",
+            decision.verb.name(),
+            Safe::id(&decision.by),
+            value::instant(decision.at, today),
+            Safe::of(&decision.reason)
+        );
+        self.put(Strip::new());
+        self.say("decided", Tone::Heading, &text);
+        for (name, value) in [
+            ("ref", &decision.reference),
+            ("to", &decision.to),
+            ("evidence", &decision.evidence),
+        ] {
+            if let Some(value) = value {
+                self.say(name, Tone::Text, &Safe::of(value));
+            }
+        }
+        if let Some(until) = decision.until {
+            self.say("until", Tone::Text, &value::instant(until, today));
+        }
+        if let (State::ToDo, Some(assignee)) = (file.state, &decision.assignee) {
+            self.say("who", Tone::Text, &safe!("{} acts outside", Safe::id(assignee)));
+        }
+        for (i, step) in decision.steps.iter().enumerate() {
+            let name = if i == 0 && file.state == State::ToDo {
+                "to do"
+            } else {
+                ""
+            };
+            self.say(name, Tone::Text, &safe!("{} {}", i + 1, Safe::of(step)));
+        }
+        if let (State::ToDo, Some(wanted)) = (file.state, &decision.wanted) {
+            self.say("wanted", Tone::Text, &Safe::of(wanted));
+        }
+        if let Some((held, read)) = &decision.proof {
+            let (tone, word) = if *held {
+                (Tone::Good, "holds")
+            } else {
+                (Tone::Bad, "failed")
+            };
+            self.say("proof", tone, &safe!("{}: {}", word, Safe::of(read)));
+        }
+        if file.state == State::ToDo {
+            self.say(
+                "next",
+                Tone::Accent,
+                &Safe::ours("D when it is done, with the evidence; P reads it again; u takes it back"),
+            );
+        }
+    }
+
+    fn notes(&mut self) {
+        let loaded = self.loaded;
+        if !loaded.file.notes.is_empty() {
+            self.put(Strip::new());
+        }
+        for note in &loaded.file.notes {
+            let at = value::instant(note.at, Some(self.model.now));
+            self.say(
+                "note",
+                Tone::Text,
+                &safe!("{} {}: {}", at, Safe::id(&note.by), Safe::of(&note.text)),
+            );
+        }
+    }
+}
+
+/// `lost, orphaned`
+pub fn kinds(kinds: &[Kind]) -> Safe<'static> {
+    let words: Vec<&str> = kinds.iter().map(|k| k.words()).collect();
+    if words.is_empty() {
+        Safe::ours("·")
+    } else {
+        Safe::of(&words.join(", ")).into_owned()
+    }
+}
+
+/// What a state means.
+pub const fn state_tone(state: State) -> Tone {
+    match state {
+        State::Open => Tone::Text,
+        State::ToDo | State::Applied => Tone::Accent,
+        State::Unconfirmed | State::Escalated => Tone::Warn,
+        State::Parked | State::Gone => Tone::Dim,
+        State::Proven => Tone::Good,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::fixture;
+    use crate::console::widget::snapshot;
+
+    fn open(file: crate::domain::queue::CaseFile) -> Model {
+        let mut model = fixture::model();
+        model.case.id = Some(file.found.id.clone());
+        model.case.loaded = Some(fixture::loaded(file));
+        model.in_case = true;
+        model
+    }
+
+    #[test]
+    fn looks_as_drawn() {
+        snapshot::check("case-orphan-80x24", &mut open(fixture::orphan()), 80, 24);
+        snapshot::check("case-orphan-160x48", &mut open(fixture::orphan()), 160, 48);
+        snapshot::check("case-to-do-80x24", &mut open(fixture::to_do()), 80, 24);
+        let mut events = open(fixture::orphan());
+        events.case.events = true;
+        snapshot::check("case-events-80x24", &mut events, 80, 24);
+    }
+}

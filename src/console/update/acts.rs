@@ -1,0 +1,473 @@
+//! The forms of the acts: what each will do, what it asks for, how it is confirmed.
+
+use super::{complain, lay, send};
+use crate::console::effect::{Deed, Effect};
+use crate::console::model::Model;
+use crate::console::model::case::{Choice, Loaded, Way};
+use crate::console::model::input::Input;
+use crate::console::model::overlay::{Act, Asks, Confirm, Field, Form, Overlay};
+use crate::domain::case::{State, Verb};
+use crate::domain::queue::Decide;
+use crate::domain::time;
+
+/// Reasons offered by digit.
+pub const fn presets(verb: Verb) -> &'static [&'static str] {
+    match verb {
+        Verb::Keep => &[
+            "the difference does no harm",
+            "the restore was meant to remove it",
+            "agreed with the account's owner",
+        ],
+        Verb::Reapply => &[
+            "lost window: every effect outside is done",
+            "the log is right, nothing was built on the old state",
+        ],
+        Verb::Resubmit => &[
+            "lost window: nothing was done outside",
+            "agreed with the account's owner",
+        ],
+        Verb::Relink => &[
+            "the same thing came back under another key",
+            "agreed with the account's owner",
+        ],
+        Verb::Complete => &[
+            "done outside, evidence attached",
+            "done outside, seen by the outside team",
+        ],
+        Verb::Supersede => &["ordered again after the restore", "agreed with the account's owner"],
+        Verb::Cancel => &["what it builds on is gone", "agreed with the account's owner"],
+        Verb::Park => &[
+            "waits for an answer from outside",
+            "waits for another case",
+            "waits until services are back",
+        ],
+        Verb::Escalate => &[
+            "needs a decision by the account's owner",
+            "sources contradict each other",
+            "past the point of no return",
+        ],
+    }
+}
+
+fn field(asks: Asks, name: &'static str, hint: impl Into<String>, required: bool) -> Field {
+    Field {
+        asks,
+        name,
+        hint: hint.into(),
+        required,
+        input: Input::default(),
+    }
+}
+
+fn form(case: &str, title: String, act: Act, confirm: Confirm, yes: &'static str) -> Form {
+    Form {
+        case: case.to_owned(),
+        title,
+        act,
+        lines: Vec::new(),
+        fields: Vec::new(),
+        focus: None,
+        presets: Vec::new(),
+        confirm,
+        yes,
+        sent: None,
+        problem: None,
+    }
+}
+
+/// The last four of the order's number: of its trailing digits, where it has some.
+pub fn tail(label: &str) -> String {
+    let letters: Vec<char> = label.chars().filter(char::is_ascii_alphanumeric).collect();
+    let digits = letters.iter().rev().take_while(|c| c.is_ascii_digit()).count();
+    let wanted = if digits == 0 { 4 } else { digits.min(4) };
+    letters[letters.len().saturating_sub(wanted)..].iter().collect()
+}
+
+/// The decision screen of a verb.
+pub fn decide(model: &mut Model, choice: &Choice) {
+    let Some(loaded) = model.case.current() else { return };
+    let found = &loaded.file.found;
+    let verb = choice.verb;
+    let confirm = match choice.way {
+        Way::OneWay => Confirm::Words(format!("{} {}", verb.name(), tail(&found.label))),
+        Way::Reversible | Way::Compensable => Confirm::Yes,
+    };
+    let key = format!("{}-{}", model.setup.session, model.deeds + 1);
+    let fence = loaded
+        .file
+        .claim
+        .as_ref()
+        .filter(|c| c.by == model.setup.who)
+        .map(|c| c.fence);
+    let mut form = form(
+        &found.id,
+        format!("{} {}", verb.name(), found.label),
+        Act::Decide {
+            choice: choice.clone(),
+            fence,
+            key,
+        },
+        confirm.clone(),
+        "apply",
+    );
+    form.lines.clone_from(&choice.steps);
+    if !choice.also.is_empty() {
+        form.lines.push(format!("decides also: {}", choice.also.join(", ")));
+    }
+    form.lines.push(match (choice.way, &choice.back) {
+        (Way::OneWay, _) => "one-way: nothing takes it back".to_owned(),
+        (way, Some(back)) => format!("{}: {back}", way.words()),
+        (way, None) => way.words().to_owned(),
+    });
+    form.fields = asks(verb, loaded);
+    form.fields
+        .push(field(Asks::Reason, "reason", "a digit, or your own words", true));
+    if let Confirm::Words(words) = &confirm {
+        form.fields
+            .push(field(Asks::Confirm, "confirm", format!("type: {words}"), true));
+    }
+    form.presets = presets(verb).iter().map(|p| (*p).to_owned()).collect();
+    form.focus = form.blank().filter(|i| form.fields[*i].asks != Asks::Reason);
+    // A new decision must not be taken for the one before, should its form never be sent.
+    model.deeds += 1;
+    lay(model, Overlay::Form(Box::new(form)));
+}
+
+/// What a verb needs to know beside the reason.
+fn asks(verb: Verb, loaded: &Loaded) -> Vec<Field> {
+    let refs = || {
+        let mut columns: Vec<&str> = loaded
+            .file
+            .found
+            .family
+            .iter()
+            .flat_map(|row| row.refs.iter().filter(|r| !r.present).map(|r| r.column.as_str()))
+            .collect();
+        columns.dedup();
+        columns
+    };
+    match verb {
+        Verb::Relink => {
+            let columns = refs();
+            let mut reference = field(
+                Asks::Ref,
+                "ref",
+                format!("the referring column: {}", columns.join(", ")),
+                true,
+            );
+            if let [one] = columns.as_slice() {
+                reference.input.set(*one);
+            }
+            vec![
+                reference,
+                field(Asks::To, "to", "key of the row it shall refer to", true),
+            ]
+        }
+        Verb::Supersede => vec![field(Asks::To, "to", "the order that redid it: key or case", true)],
+        Verb::Complete => vec![field(
+            Asks::Evidence,
+            "evidence",
+            "what shows that it is done: ticket, screen, answer",
+            true,
+        )],
+        Verb::Escalate => vec![
+            field(Asks::To, "to", "who decides", true),
+            field(
+                Asks::Until,
+                "until",
+                "by when: 2h, 15:30, or 2026-11-22T15:30:00Z",
+                true,
+            ),
+        ],
+        Verb::Park => vec![field(
+            Asks::Until,
+            "until",
+            "2h, 15:30, or a full time; blank: until an answer",
+            false,
+        )],
+        Verb::Reapply | Verb::Resubmit | Verb::Cancel | Verb::Keep => Vec::new(),
+    }
+}
+
+/// A time as people type it: a span from now, a time of day (the next one), or RFC 3339.
+pub fn when(text: &str, now: i64) -> Option<i64> {
+    const SECOND: i64 = 1_000_000;
+    const DAY: i64 = 86_400 * SECOND;
+    let text = text.trim().trim_start_matches('+');
+    if let Some(at) = time::parse(text) {
+        return Some(at);
+    }
+    if let Some((hours, minutes)) = text.trim_end_matches(['Z', 'z']).split_once(':') {
+        let (hours, minutes): (i64, i64) = (hours.parse().ok()?, minutes.parse().ok()?);
+        if !(0..24).contains(&hours) || !(0..60).contains(&minutes) {
+            return None;
+        }
+        let at = now - now.rem_euclid(DAY) + (hours * 3600 + minutes * 60) * SECOND;
+        return Some(if at <= now { at + DAY } else { at });
+    }
+    let unit = match text.chars().last()? {
+        'm' => 60 * SECOND,
+        'h' => 3600 * SECOND,
+        'd' => DAY,
+        _ => return None,
+    };
+    let count: i64 = text[..text.len() - 1].trim().parse().ok()?;
+    (count > 0)
+        .then(|| count.checked_mul(unit).and_then(|span| now.checked_add(span)))
+        .flatten()
+}
+
+/// The case of an act: loaded, or a word why it cannot be asked yet.
+fn subject(model: &mut Model) -> Option<(String, String)> {
+    let id = model.subject()?.to_owned();
+    if let Some(loaded) = model.case.current().filter(|l| l.file.found.id == id) {
+        return Some((id, loaded.file.found.label.clone()));
+    }
+    complain(model, "the case is still being read");
+    None
+}
+
+/// A note.
+pub fn note(model: &mut Model) {
+    let Some((id, label)) = subject(model) else { return };
+    let mut form = form(&id, format!("note on {label}"), Act::Note, Confirm::Enter, "save");
+    form.fields.push(field(Asks::Text, "note", "", true));
+    form.focus = Some(0);
+    lay(model, Overlay::Form(Box::new(form)));
+}
+
+/// Takes the last decision back.
+pub fn undo(model: &mut Model) {
+    let Some((id, label)) = subject(model) else { return };
+    let Some(loaded) = model.case.current() else { return };
+    let file = &loaded.file;
+    let Some(decision) = file.decision.as_ref().filter(|_| super::commands::can_undo(file.state)) else {
+        complain(model, format!("{label} has no decision to take back"));
+        return;
+    };
+    let mut form = form(
+        &id,
+        format!("take back the decision on {label}"),
+        Act::Undo,
+        Confirm::Yes,
+        "take it back",
+    );
+    form.lines = vec![
+        format!(
+            "{} by {} at {}: {}",
+            decision.verb.name(),
+            decision.by,
+            time::clock(decision.at),
+            decision.reason
+        ),
+        format!("the case is open again; it is {} now", file.state.words()),
+    ];
+    form.presets = [
+        "decided the wrong order",
+        "decided the wrong verb",
+        "something new is known",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    form.fields
+        .push(field(Asks::Reason, "reason", "a digit, or your own words", true));
+    lay(model, Overlay::Form(Box::new(form)));
+}
+
+/// A to-do is done.
+pub fn done(model: &mut Model) {
+    let Some((id, label)) = subject(model) else { return };
+    let Some(loaded) = model.case.current() else { return };
+    let file = &loaded.file;
+    if file.state != State::ToDo {
+        complain(
+            model,
+            format!("{label} is {}: only what is to do can be done", file.state.words()),
+        );
+        return;
+    }
+    let decision = file.decision.as_ref();
+    let steps = decision.map(|d| d.steps.clone()).unwrap_or_default();
+    let wanted = decision
+        .and_then(|d| d.wanted.clone())
+        .unwrap_or_else(|| "what shows that it is done".to_owned());
+    let mut form = form(&id, format!("{label} is done"), Act::Done, Confirm::Yes, "it is done");
+    form.lines = steps;
+    form.lines
+        .push("it counts as proven only when the restored database shows it: P reads again".to_owned());
+    form.fields
+        .push(field(Asks::Evidence, "evidence", "what shows that it is done", true));
+    form.focus = Some(0);
+    lay(model, Overlay::Form(Box::new(form)));
+}
+
+/// Reads the restored database again.
+pub fn prove(model: &mut Model) {
+    let ids: Vec<String> = if !model.in_case && !model.queue.marks.is_empty() {
+        model.queue.marks.iter().map(ToString::to_string).collect()
+    } else {
+        model.subject().map(str::to_owned).into_iter().collect()
+    };
+    let what = match ids.as_slice() {
+        [one] => model
+            .queue
+            .table
+            .by_id(one)
+            .map_or_else(|| one.clone(), |r| r.label.to_string()),
+        many => format!("{} cases", many.len()),
+    };
+    let mut form = form("", format!("prove {what}"), Act::Prove(ids), Confirm::Yes, "read again");
+    form.lines = vec![
+        "reads the rows of decided cases in the restored database again".to_owned(),
+        "what holds is proven; what does not is open again, to its decider first".to_owned(),
+    ];
+    lay(model, Overlay::Form(Box::new(form)));
+}
+
+/// Gives claims back: one at once, more after a word.
+pub fn drop_claims(model: &mut Model, ids: Vec<String>, out: &mut Vec<Effect>) {
+    if ids.len() < 2 {
+        send(model, Deed::Drop(ids), out);
+        return;
+    }
+    let mut form = form(
+        "",
+        format!("give back {} claims", ids.len()),
+        Act::Drop(ids.clone()),
+        Confirm::Yes,
+        "give back",
+    );
+    form.lines = names(model, &ids);
+    form.lines.push("others can claim them at once".to_owned());
+    lay(model, Overlay::Form(Box::new(form)));
+}
+
+/// The end, after a word where claims are held.
+pub fn quit(model: &mut Model, out: &mut Vec<Effect>) {
+    let ids: Vec<String> = model.held.iter().cloned().collect();
+    if ids.is_empty() && model.pending.is_empty() {
+        model.quitting = true;
+        out.push(Effect::Quit { give_back: ids });
+        return;
+    }
+    let mut form = form(
+        "",
+        "end restitch".to_owned(),
+        Act::Quit(ids.clone()),
+        Confirm::Yes,
+        "end",
+    );
+    for (_, words) in &model.pending {
+        form.lines.push(format!("still {words}"));
+    }
+    if !ids.is_empty() {
+        form.lines.push(format!("{} claims are given back:", ids.len()));
+        form.lines.extend(names(model, &ids));
+    }
+    lay(model, Overlay::Form(Box::new(form)));
+}
+
+fn names(model: &Model, ids: &[String]) -> Vec<String> {
+    let name = |id: &String| {
+        model
+            .queue
+            .table
+            .by_id(id)
+            .map_or_else(|| id.clone(), |r| r.label.to_string())
+    };
+    let mut names: Vec<String> = ids.iter().take(5).map(name).collect();
+    if ids.len() > 5 {
+        names.push(format!("and {} more", ids.len() - 5));
+    }
+    vec![names.join(", ")]
+}
+
+/// Sends what the form says; `false` when something is missing.
+pub fn submit(model: &mut Model, out: &mut Vec<Effect>) {
+    let now = model.now;
+    let Some(form) = model.form_mut() else { return };
+    form.problem = None;
+    if let Some(blank) = form.blank() {
+        form.problem = Some(format!("{} is missing", form.fields[blank].name));
+        form.focus = Some(blank);
+        return;
+    }
+    let until = match form.text(Asks::Until).map(|text| when(text, now)) {
+        Some(None) => {
+            form.problem = Some("until: 2h, 15:30, or 2026-11-22T15:30:00Z".to_owned());
+            form.focus = form.fields.iter().position(|f| f.asks == Asks::Until);
+            return;
+        }
+        Some(at) => at,
+        None => None,
+    };
+    let own = |asks| form.text(asks).map(str::to_owned);
+    let case = form.case.clone();
+    let deed = match form.act.clone() {
+        Act::Decide { choice, fence, key } => Deed::Decide(Box::new(Decide {
+            confirm: (form.confirm != Confirm::Yes).then(|| case.clone()),
+            case,
+            key,
+            verb: Some(choice.verb),
+            reason: own(Asks::Reason).unwrap_or_default(),
+            reference: own(Asks::Ref),
+            to: own(Asks::To),
+            evidence: own(Asks::Evidence),
+            until,
+            fence,
+        })),
+        Act::Done => Deed::Done {
+            case,
+            evidence: own(Asks::Evidence).unwrap_or_default(),
+        },
+        Act::Undo => Deed::Undo {
+            case,
+            reason: own(Asks::Reason).unwrap_or_default(),
+        },
+        Act::Note => Deed::Note {
+            case,
+            text: own(Asks::Text).unwrap_or_default(),
+        },
+        Act::Prove(ids) => Deed::Prove(ids),
+        Act::Drop(ids) => Deed::Drop(ids),
+        Act::Quit(ids) => {
+            model.quitting = true;
+            model.layer = None;
+            out.push(Effect::Quit { give_back: ids });
+            return;
+        }
+    };
+    let number = send(model, deed, out);
+    if let Some(form) = model.form_mut() {
+        form.sent = Some(number);
+        form.focus = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::fixture::NOW;
+
+    #[test]
+    fn reads_times_as_people_type_them() {
+        let text = |at: Option<i64>| at.map(time::format).unwrap_or_default();
+        assert_eq!(text(when("2h", NOW)), "2026-11-22T16:41:07Z");
+        assert_eq!(text(when("+90m", NOW)), "2026-11-22T16:11:07Z");
+        assert_eq!(text(when("15:30", NOW)), "2026-11-22T15:30:00Z");
+        assert_eq!(text(when("09:00Z", NOW)), "2026-11-23T09:00:00Z");
+        assert_eq!(text(when("2026-11-22T15:30:00+01:00", NOW)), "2026-11-22T14:30:00Z");
+        for wrong in ["", "soon", "25:00", "0h", "-2h", "9999999999999999d", "é"] {
+            assert_eq!(when(wrong, NOW), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_four_are_what_people_say() {
+        assert_eq!(tail("SFO-10012345"), "2345");
+        assert_eq!(tail("SFM-12"), "12");
+        assert_eq!(tail("12345678901234567"), "4567");
+        assert_eq!(tail("ABCDEF"), "CDEF");
+        assert_eq!(tail(""), "");
+    }
+}

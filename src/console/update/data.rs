@@ -1,0 +1,203 @@
+//! Data that comes in by itself: rows, sums, cases, the scan, answers to deeds.
+
+use super::{complain, follow, lay, peek, read_rows, reload_case, say};
+use crate::console::effect::{Deed, Effect};
+use crate::console::model::overlay::{Act, Overlay};
+use crate::console::model::{Feed, Model, Scan};
+use crate::console::msg::{Msg, Outcome};
+use crate::domain::{Error, ErrorKind, Result};
+
+/// Takes one message that is neither key nor time.
+pub fn take(model: &mut Model, msg: Msg, out: &mut Vec<Effect>) {
+    match msg {
+        Msg::Rows { reading, rows, last } => {
+            if reading != model.queue.reading {
+                return;
+            }
+            let step = model.queue.append(rows, last, &model.setup.who);
+            follow(model, step, out);
+        }
+        Msg::Patched(rows) => {
+            for row in &rows {
+                if row.claim.as_ref().is_none_or(|c| c.by != model.setup.who) {
+                    model.held.remove(&*row.id);
+                }
+            }
+            model.queue.patch(rows, &model.setup.who);
+        }
+        Msg::Arranged { number, shown } => {
+            let step = model.queue.arranged(number, shown);
+            follow(model, step, out);
+        }
+        Msg::Overview { counts, phases, hold } => {
+            model.dead.retain(|(feed, _)| *feed != Feed::Overview);
+            model.diff.stale |= model.counts.as_ref().is_some_and(|before| *before != counts);
+            model.counts = Some(counts);
+            model.phases = Some(phases);
+            model.hold = hold;
+        }
+        Msg::Gate(gate) => model.red_gate = gate,
+        Msg::Case { reading, case } => {
+            if reading == model.case.reading {
+                model.case.missing = case.is_none();
+                if case.is_some() {
+                    model.case.loaded = case;
+                }
+            }
+        }
+        Msg::Diff { reading, groups } => {
+            if reading == model.diff.reading {
+                model.diff.busy = false;
+                model.diff.stale = false;
+                keep_place(model, groups);
+            }
+        }
+        Msg::Behind { key, rows } => {
+            if let Some(inside) = model.diff.inside.as_mut()
+                && inside.key == key
+            {
+                inside.at = inside.at.min(rows.len().saturating_sub(1));
+                inside.rows = Some(rows);
+            }
+        }
+        Msg::Scan(scan) => {
+            let over = !matches!(scan, Scan::Running { .. }) && matches!(model.scan, Scan::Running { .. });
+            if let Scan::Failed { error, .. } = &scan
+                && over
+            {
+                complain(model, format!("the scan failed: {}", error.what));
+            }
+            if matches!(scan, Scan::Done { .. }) && over {
+                model.diff.stale = true;
+                out.push(Effect::LoadOverview);
+                read_rows(model, out);
+                reload_case(model, out);
+            }
+            model.scan = scan;
+        }
+        Msg::Deed { number, deed, outcome } => answered(model, number, &deed, outcome, out),
+        Msg::Changed => {
+            out.push(Effect::LoadOverview);
+            model.queue.again = true;
+            if model.layer.is_none() {
+                reload_case(model, out);
+            }
+        }
+        Msg::Sources(sources) => model.sources = sources,
+        Msg::Died { feed, why } => {
+            match feed {
+                Feed::Rows => model.queue.busy = false,
+                Feed::Diff => model.diff.busy = false,
+                _ => {}
+            }
+            model.dead.retain(|(dead, _)| *dead != feed);
+            model.dead.push((feed, why));
+        }
+        Msg::Key(..) | Msg::Paste(_) | Msg::Resize(..) | Msg::Tick(_) | Msg::Drawn(_) => {}
+    }
+}
+
+/// Other counts come in: the cursor stays on its count.
+fn keep_place(model: &mut Model, groups: Vec<crate::console::model::diff::Group>) {
+    let diff = &mut model.diff;
+    let key = diff.groups.as_ref().and_then(|g| g.get(diff.at)).map(|g| g.key.clone());
+    if let Some(at) = key.and_then(|key| groups.iter().position(|g| g.key == key)) {
+        diff.top = diff.top.saturating_add_signed(at.cast_signed() - diff.at.cast_signed());
+        diff.at = at;
+    }
+    diff.at = diff.at.min(groups.len().saturating_sub(1));
+    diff.groups = Some(groups);
+}
+
+fn answered(model: &mut Model, number: u64, deed: &Deed, outcome: Result<Outcome>, out: &mut Vec<Effect>) {
+    model.pending.retain(|(n, _)| *n != number);
+    let waits = model.form_mut().is_some_and(|f| f.sent == Some(number));
+    match outcome {
+        Ok(outcome) => {
+            match deed {
+                Deed::Claim(_) => model.held.extend(outcome.changed.iter().cloned()),
+                Deed::Drop(ids) => {
+                    for id in ids {
+                        model.held.remove(id);
+                    }
+                    model.queue.marks.retain(|m| !ids.iter().any(|id| **id == **m));
+                }
+                Deed::Decide(decide) => model.last_reason = Some(decide.reason.clone()),
+                _ => {}
+            }
+            if waits {
+                model.layer = None;
+            }
+            let words = if outcome.words.is_empty() {
+                usual(model, deed)
+            } else {
+                outcome.words
+            };
+            say(model, words);
+            if !outcome.changed.is_empty() {
+                out.push(Effect::LoadSome(outcome.changed));
+            }
+            out.push(Effect::LoadOverview);
+            model.diff.stale = true;
+            reload_case(model, out);
+            if model.case.id.is_none() {
+                peek(model, out);
+            }
+        }
+        Err(error) => {
+            let quit = model.form_mut().is_some_and(|f| matches!(f.act, Act::Quit(_)));
+            if waits && !quit {
+                if let Some(form) = model.form_mut() {
+                    form.sent = None;
+                    form.problem = Some(sentence(&error));
+                }
+            } else if error.kind == ErrorKind::Refused || model.layer.is_some() {
+                complain(model, sentence(&error));
+            } else {
+                lay(model, Overlay::Message(error));
+            }
+            // What was refused is usually out of date on the screen.
+            reload_case(model, out);
+            if let Deed::Claim(ids) = deed {
+                out.push(Effect::LoadSome(ids.clone()));
+            }
+        }
+    }
+}
+
+fn sentence(error: &Error) -> String {
+    let mut text = error.what.clone();
+    for more in [&error.place, &error.cure].into_iter().flatten() {
+        text.push_str("; ");
+        text.push_str(more);
+    }
+    text
+}
+
+fn usual(model: &Model, deed: &Deed) -> String {
+    let name = |id: &str| {
+        model
+            .queue
+            .table
+            .by_id(id)
+            .map_or_else(|| id.to_owned(), |r| r.label.to_string())
+    };
+    match deed {
+        Deed::Claim(ids) => match ids.as_slice() {
+            [one] => format!("{} is yours", name(one)),
+            ids => format!("{} cases are yours", ids.len()),
+        },
+        Deed::Drop(ids) => match ids.as_slice() {
+            [one] => format!("{} is given back", name(one)),
+            ids => format!("{} cases are given back", ids.len()),
+        },
+        Deed::Decide(d) => {
+            let verb = d.verb.map_or("decided", crate::domain::case::Verb::name);
+            format!("{}: {verb}", name(&d.case))
+        }
+        Deed::Done { case, .. } => format!("{}: done is recorded, P proves it", name(case)),
+        Deed::Note { case, .. } => format!("note on {}", name(case)),
+        Deed::Undo { case, .. } => format!("{}: the decision is taken back", name(case)),
+        Deed::Prove(ids) => format!("read again for {} cases", ids.len()),
+    }
+}

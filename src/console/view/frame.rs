@@ -1,0 +1,312 @@
+//! The two lines on top and the one at the bottom.
+
+use super::layout::{Areas, FULL};
+use crate::console::command::{self, Command, Id};
+use crate::console::model::overlay::Overlay;
+use crate::console::model::{Model, Scan, Source, View};
+use crate::console::pane::value::{count, instant, span};
+use crate::console::widget::{Pen, Strip};
+use crate::domain::queue::HoldClock;
+use crate::domain::time;
+use crate::safe;
+use crate::text::Safe;
+use crate::theme::Tone;
+use ratatui::layout::Rect;
+
+const MINUTE: i64 = 60_000_000;
+
+/// The incident and its deadline; where one is, who one is, and how old everything is.
+pub fn header(model: &Model, pen: &mut Pen<'_>, areas: &Areas) {
+    let width = usize::from(areas.header.width);
+    pen.strip(areas.header, 0, &incident(model, width));
+    pen.strip(areas.header, 1, &whereabouts(model, width));
+}
+
+fn incident(model: &Model, width: usize) -> Strip<'static> {
+    let right = |short: bool| match &model.red_gate {
+        Some(gate) => Strip::new().with(Tone::Loud, safe!(" RED GATE: {} ", Safe::of(&gate.why))),
+        None => model
+            .hold
+            .as_ref()
+            .map_or_else(Strip::new, |hold| deadline(hold, model.now, short)),
+    };
+    // What goes first when it is narrow: the loss window, then words of the deadline, never the deadline itself.
+    let choices = [(true, false), (true, true), (false, false), (false, true)];
+    let line = |(window, short)| (attempt(model, window), right(short).ours(Tone::Text, " "));
+    let fits = |(left, right): &(Strip<'_>, Strip<'_>)| left.width() + right.width() + 2 <= width;
+    let (left, right) = choices
+        .into_iter()
+        .map(line)
+        .find(fits)
+        .unwrap_or_else(|| line((false, true)));
+    left.beside(right, width).into_owned()
+}
+
+fn attempt(model: &Model, window: bool) -> Strip<'static> {
+    let setup = &model.setup;
+    let mut left = Strip::new()
+        .ours(Tone::Text, " ")
+        .with(Tone::Heading, Safe::of(&setup.incident).into_owned());
+    if setup.attempt > 1 {
+        left = left.with(Tone::Dim, safe!(" attempt {}", setup.attempt));
+    }
+    left = match setup.restored_to {
+        Some(t) => left.with(Tone::Text, safe!("  restored to {}", instant(t, Some(model.now)))),
+        None => left.ours(Tone::Warn, "  restore point not configured"),
+    };
+    if let (true, Some(t), Some(stop)) = (window, setup.restored_to, setup.stopped_at) {
+        left = left.with(Tone::Text, safe!(", loss window {}", Safe::of(&time::age(stop - t))));
+    }
+    left
+}
+
+/// The hold's deadline: calm when rescued, loud at ten minutes and nearer.
+fn deadline(hold: &HoldClock, now: i64, short: bool) -> Strip<'static> {
+    let at_risk = hold.held.saturating_sub(hold.rescued);
+    if hold.lost > 0 {
+        let since = hold
+            .loss_from
+            .map_or(Safe::ours("unknown"), |at| instant(at, Some(now)));
+        return Strip::new().with(Tone::Loud, safe!(" LOSING since {}, {} lost ", since, count(hold.lost)));
+    }
+    if at_risk == 0 {
+        return Strip::new().with(
+            Tone::Text,
+            safe!("hold rescued {} of {}", count(hold.rescued), count(hold.held)),
+        );
+    }
+    let Some(from) = hold.loss_from else {
+        return Strip::new().with(
+            Tone::Warn,
+            safe!("hold: {} not rescued, deadline not known", count(at_risk)),
+        );
+    };
+    let left = from - now;
+    if left <= 0 {
+        return Strip::new().with(
+            Tone::Loud,
+            safe!(
+                " LOSS POSSIBLE since {}, {} not rescued ",
+                instant(from, Some(now)),
+                count(at_risk)
+            ),
+        );
+    }
+    let (hold, rescued) = if short {
+        ("", "unrescued")
+    } else {
+        ("hold: ", "not rescued")
+    };
+    let text = safe!(
+        "{}loss possible from {}, {} {}",
+        hold,
+        instant(from, Some(now)),
+        count(at_risk),
+        rescued
+    );
+    match left {
+        left if left <= 2 * MINUTE => Strip::new().with(Tone::Loud, safe!(" {}: {} LEFT ", text, span(left))),
+        left if left <= 5 * MINUTE => Strip::new().with(Tone::Bad, safe!("{}: {} left", text, span(left))),
+        left if left <= 10 * MINUTE => Strip::new().with(Tone::Warn, safe!("{}: {} left", text, span(left))),
+        _ => Strip::new().with(Tone::Text, text),
+    }
+}
+
+fn whereabouts(model: &Model, width: usize) -> Strip<'static> {
+    let mut left = Strip::new().ours(Tone::Text, " ");
+    for (digit, view) in (1_u8..).zip(View::ALL) {
+        left = left.with(Tone::Dim, safe!("{} ", digit));
+        left = if view == model.view {
+            left.with(Tone::Heading, Safe::of(&view.name().to_uppercase()).into_owned())
+        } else {
+            left.ours(Tone::Text, view.name())
+        };
+        if digit < 5 {
+            left = left.ours(Tone::Text, "  ");
+        }
+    }
+    let setup = &model.setup;
+    let mut right = Strip::new().with(Tone::Text, safe!("{}, {}", Safe::id(&setup.who), Safe::of(&setup.role)));
+    if setup.readonly {
+        right = right.ours(Tone::Warn, ", readonly");
+    }
+    // What does not fit goes: the scan first, then the ages from the right; a lost source stays.
+    let line = |sources: usize, scan: bool| {
+        let mut strip = right.clone();
+        let (lost, fine): (Vec<&Source>, Vec<&Source>) = model.sources.iter().partition(|s| s.lost_since.is_some());
+        for (i, source) in lost.into_iter().chain(fine.into_iter().take(sources)).enumerate() {
+            let (tone, text) = age(source, model.now);
+            strip = strip.ours(Tone::Text, if i == 0 { "  " } else { " " }).with(tone, text);
+        }
+        if scan && let Some((tone, text)) = scan_words(&model.scan, model.now) {
+            strip = strip.ours(Tone::Text, "  ").with(tone, text);
+        }
+        strip.ours(Tone::Text, " ")
+    };
+    let room = width.saturating_sub(left.width() + 1);
+    let running = matches!(model.scan, Scan::Running { .. } | Scan::Failed { .. });
+    let choices = [
+        (model.sources.len(), true),
+        (model.sources.len(), false),
+        (1, running),
+        (0, running),
+        (0, false),
+    ];
+    let right = choices
+        .into_iter()
+        .map(|(n, scan)| line(n, scan))
+        .find(|r| r.width() <= room);
+    left.beside(right.unwrap_or_else(|| line(0, running)), width)
+        .into_owned()
+}
+
+fn age(source: &Source, now: i64) -> (Tone, Safe<'static>) {
+    let name = Safe::of(&source.name);
+    if let Some(since) = source.lost_since {
+        return (Tone::Loud, safe!("{} LOST {}", name, span(now - since)));
+    }
+    match source.read_at {
+        None => (Tone::Dim, safe!("{} not read", name)),
+        Some(at) => {
+            let late = source.late_after > 0 && now - at > source.late_after;
+            let age = time::age(now - at);
+            if late {
+                (Tone::Warn, safe!("{} {} late", name, Safe::of(&age)))
+            } else {
+                (Tone::Dim, safe!("{} {}", name, Safe::of(&age)))
+            }
+        }
+    }
+}
+
+/// The scan, short enough for a header.
+fn scan_words(scan: &Scan, now: i64) -> Option<(Tone, Safe<'static>)> {
+    match scan {
+        Scan::Running {
+            stage,
+            done,
+            total,
+            since,
+        } => {
+            let text = match done.saturating_mul(100).checked_div(*total) {
+                Some(percent) => safe!("{} {}%", stage.words(), percent.min(100)),
+                None => safe!("{} {}", stage.words(), span(now - since)),
+            };
+            Some((Tone::Accent, safe!("scan: {}", text)))
+        }
+        Scan::Failed { .. } => Some((Tone::Bad, Safe::ours("scan FAILED"))),
+        Scan::Never | Scan::Done { .. } => None,
+    }
+}
+
+/// What was just done, else the keys that matter here.
+pub fn footer(model: &Model, pen: &mut Pen<'_>, area: Rect) {
+    let width = usize::from(area.width);
+    if let Some(notice) = &model.notice {
+        let tone = if notice.bad { Tone::Bad } else { Tone::Good };
+        let glyph = if notice.bad { " ✗ " } else { " ✓ " };
+        pen.strip(
+            area,
+            0,
+            &Strip::new()
+                .ours(tone, glyph)
+                .with(tone, Safe::of(&notice.text))
+                .cut(width),
+        );
+        return;
+    }
+    if let Some((_, words)) = model.pending.first() {
+        pen.strip(
+            area,
+            0,
+            &Strip::new()
+                .ours(Tone::Accent, " … ")
+                .with(Tone::Accent, Safe::of(words)),
+        );
+        return;
+    }
+    if model
+        .layer
+        .as_ref()
+        .is_some_and(|l| !matches!(l.overlay, Overlay::Filter(_)))
+    {
+        return;
+    }
+    let right = status(model);
+    let room = width.saturating_sub(right.width() + 1);
+    pen.strip(area, 0, &hints(model, room).beside(right, width));
+}
+
+/// Where the list stands, and whether it waits.
+fn status(model: &Model) -> Strip<'static> {
+    let queue = &model.queue;
+    if model.view != View::Queue || model.in_case {
+        return Strip::new();
+    }
+    let mut strip = Strip::new();
+    if queue.range.is_some() {
+        strip = strip.ours(Tone::Marked, "range… ");
+    }
+    if !queue.marks.is_empty() {
+        strip = strip.with(Tone::Marked, safe!("{} marked ", count(queue.marks.len() as u64)));
+    }
+    if model.is_frozen() && (queue.has_news() || queue.again) {
+        strip = strip.ours(Tone::Warn, "newer data waits ");
+    }
+    if !queue.query.is_empty() {
+        strip = strip.with(Tone::Accent, safe!("/{} ", Safe::of(&queue.query.text).clip(24)));
+    }
+    if queue.shown.is_empty() || (model.size.0 < FULL.0 && strip.width() > 0) {
+        return strip;
+    }
+    let reading = if queue.complete { "" } else { "…" };
+    strip.with(
+        Tone::Dim,
+        safe!(
+            "{} of {}{} ",
+            count(queue.at as u64 + 1),
+            count(queue.shown.len() as u64),
+            reading
+        ),
+    )
+}
+
+/// The hints that fit, the most needed first; help is always among them.
+fn hints(model: &Model, width: usize) -> Strip<'static> {
+    let hint = |command: &'static Command| {
+        let key = command.keys.first().copied().unwrap_or("");
+        command::hint(model, command).map(|words| (key, words))
+    };
+    let piece = |(key, words): (&'static str, &'static str)| {
+        Strip::new()
+            .ours(Tone::Key, key)
+            .ours(Tone::Text, " ")
+            .ours(Tone::Text, words)
+    };
+    let all: Vec<_> = command::bound(model)
+        .filter(|c| c.id != Id::Help && (c.id == Id::Claim || command::refused(model, c).is_none()))
+        .filter_map(hint)
+        .map(piece)
+        .collect();
+    let help = piece(("?", "help"));
+    let mut taken: Vec<Strip<'static>> = Vec::new();
+    let mut used = 1 + help.width();
+    for strip in all {
+        if used + strip.width() + 2 > width {
+            continue;
+        }
+        used += strip.width() + 2;
+        taken.push(strip);
+    }
+    taken.push(help);
+    let mut line = Strip::new().ours(Tone::Text, " ");
+    for (i, strip) in taken.into_iter().enumerate() {
+        if i > 0 {
+            line = line.ours(Tone::Text, "  ");
+        }
+        for (text, tone) in strip.pieces() {
+            line.add(*tone, text.clone());
+        }
+    }
+    line
+}
