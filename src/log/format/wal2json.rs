@@ -32,11 +32,58 @@ struct Column<'a> {
     name: Cow<'a, str>,
     #[serde(borrow)]
     value: &'a RawValue,
+    /// Whether the column may be null (option `include-not-null`).
+    optional: Option<bool>,
 }
 
 /// Decodes one line.
 pub fn decode<'a>(ctx: &FormatContext<'_>, line: &'a str, out: &mut impl FnMut(Change<'a>)) -> Result<Line, String> {
-    let record: Record<'a> = serde_json::from_str(line).map_err(|e| super::why(line, &e))?;
+    let why = match serde_json::from_str(line) {
+        Ok(record) => return change(ctx, record, out),
+        Err(e) => super::why(line, &e),
+    };
+    let Some(mended) = without_broken_types(line) else {
+        return Err(why);
+    };
+    let record = serde_json::from_str(&mended).map_err(|_| why)?;
+    change(ctx, record, &mut |change| out(owned(change)))
+}
+
+/// The line without the names of types in a schema that needs quotes: wal2json writes `"type":"My Schema"."My Type"`,
+/// which is no JSON (`pg_decode_write_tuple` takes a name that begins and ends with a quote for JSON already).
+fn without_broken_types(line: &str) -> Option<String> {
+    const TYPE: &str = r#""type":""#;
+    let mut mended = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find(TYPE) {
+        let (before, name) = rest.split_at(at + TYPE.len());
+        let close = name.find('"')?;
+        mended.push_str(before);
+        rest = match name[close..].strip_prefix(r#"".""#) {
+            Some(second) => &second[second.find('"')?..],
+            None => name,
+        };
+    }
+    (!mended.is_empty()).then(|| mended + rest)
+}
+
+/// The change with all its text its own.
+fn owned<'a>(change: Change<'_>) -> Change<'a> {
+    let text = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+    let value = |v: LogValue<'_>| LogValue::new(v.kind, v.text.into_owned());
+    Change {
+        entity: change.entity,
+        key: text(change.key),
+        moved_from: change.moved_from.map(text),
+        op: change.op,
+        version: change.version,
+        position: change.position,
+        at: change.at,
+        fields: change.fields.into_iter().map(|(ix, v)| (ix, value(v))).collect(),
+    }
+}
+
+fn change<'a>(ctx: &FormatContext<'_>, record: Record<'a>, out: &mut impl FnMut(Change<'a>)) -> Result<Line, String> {
     let op = match &*record.action {
         "I" => Op::Insert,
         "U" => Op::Upsert,
@@ -100,12 +147,16 @@ pub fn decode<'a>(ctx: &FormatContext<'_>, line: &'a str, out: &mut impl FnMut(C
 
 type Values<'a> = Vec<(Cow<'a, str>, LogValue<'a>)>;
 
+/// The values of these columns. A number that JSON lacks (`NaN`, the infinities) is written as null: where the column
+/// cannot be null that is told, and the value is not known. Elsewhere it looks like a true null; the option
+/// `numeric-data-types-as-string` avoids it.
 fn values<'a>(columns: Option<Vec<Column<'a>>>) -> Result<Values<'a>, String> {
     let value = |c: Column<'a>| match value_of(c.value.get()) {
         Ok(value) => Ok((c.name, value)),
         Err(e) => Err(format!("column {}: {e}", c.name)),
     };
-    columns.into_iter().flatten().map(value).collect()
+    let known = |c: &Column<'a>| c.optional != Some(false) || c.value.get() != "null";
+    columns.into_iter().flatten().filter(known).map(value).collect()
 }
 
 fn find<'a>(values: &Values<'a>, name: &str) -> Option<LogValue<'a>> {

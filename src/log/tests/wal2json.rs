@@ -176,3 +176,27 @@ fn events_have_no_version_to_be_ordered_by() {
     assert_eq!(error.kind, crate::domain::ErrorKind::Usage);
     assert!(error.place.unwrap().contains("order"));
 }
+
+/// Lines as wal2json 2.5 writes them.
+#[test]
+fn what_the_plugin_writes_that_its_documentation_does_not_say() {
+    // A type in a schema that needs quotes is no JSON, twice in this line.
+    let quoted = r#"{"action":"I","lsn":"0/10","schema":"om","table":"orders","columns":[{"name":"id","type":"bigint","value":1,"optional":false},{"name":"status","type":"My Schema"."My Type","value":"B \"type\":\"x\".\"y\"","optional":true},{"name":"note","type":"A"."B","value":"n","optional":true}]}"#;
+    let folded = read(&[quoted]);
+    assert_eq!(
+        show(&folded, 0, "1"),
+        r#"id=1@0/10 status=B "type":"x"."y"@0/10 note=n@0/10"#
+    );
+    // NaN and the infinities are null, which a NOT NULL column cannot be.
+    let nan = |optional: bool| {
+        let line = format!(
+            r#"{{"action":"I","lsn":"0/20","schema":"om","table":"orders","columns":[{{"name":"id","type":"bigint","value":2,"optional":false}},{{"name":"amount","type":"numeric","value":null,"optional":{optional}}}]}}"#
+        );
+        show(&read(&[&line]), 0, "2")
+    };
+    assert_eq!(nan(false), "id=2@0/20");
+    assert_eq!(nan(true), "id=2@0/20 amount=NULL@0/20");
+    // Primary key columns are repeated without values; types may be left out.
+    let pk = r#"{"action":"U","xid":7,"lsn":"0/30","nextlsn":"0/38","schema":"om","table":"orders","columns":[{"name":"id","value":3,"position":1,"default":"nextval('s'::regclass)"}],"identity":[{"name":"id","value":3}],"pk":[{"name":"id","type":"bigint"}]}"#;
+    assert_eq!(show(&read(&[pk]), 0, "3"), "id=3@0/30");
+}
