@@ -6,6 +6,7 @@ mod cases;
 mod claim;
 mod completions;
 mod deeds;
+mod doctor;
 mod man;
 pub mod out;
 mod parse;
@@ -98,6 +99,8 @@ pub struct Globals {
 enum Command {
     /// Print the commented default configuration
     PrintConfig,
+    /// Check everything configured, one line each with the cure
+    Doctor,
     /// Read log and restored database, open and update cases
     Scan,
     /// List the cases
@@ -208,6 +211,7 @@ impl Command {
     fn run(self, context: &mut Context<'_>) -> Result<u8> {
         match self {
             Self::PrintConfig => print_config::run(context),
+            Self::Doctor => doctor::run(context),
             Self::Scan => scan::run(context),
             Self::Cases(args) => args.run(context),
             Self::Show(args) => args.run(context),
