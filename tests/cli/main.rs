@@ -9,7 +9,6 @@
 
 mod bad_input;
 mod deeds;
-mod doctor;
 mod night;
 mod scans;
 mod surface;
