@@ -7,6 +7,7 @@ mod claim;
 mod completions;
 mod console;
 mod deeds;
+mod doctor;
 mod man;
 pub mod out;
 mod parse;
@@ -101,6 +102,8 @@ enum Command {
     Console,
     /// Print the commented default configuration
     PrintConfig,
+    /// Check everything configured, one line each with the cure
+    Doctor,
     /// Read log and restored database, open and update cases
     Scan,
     /// List the cases
@@ -212,6 +215,7 @@ impl Command {
         match self {
             Self::Console => console::run(context),
             Self::PrintConfig => print_config::run(context),
+            Self::Doctor => doctor::run(context),
             Self::Scan => scan::run(context),
             Self::Cases(args) => args.run(context),
             Self::Show(args) => args.run(context),

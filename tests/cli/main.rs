@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod deeds;
+mod doctor;
 mod night;
 mod scans;
 mod surface;
