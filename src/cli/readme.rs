@@ -2,6 +2,7 @@
 
 use super::Cli;
 use crate::config;
+use crate::console::command::{COMMANDS, Scope};
 use clap::CommandFactory;
 use std::fmt::Write as _;
 use std::fs;
@@ -35,5 +36,27 @@ fn generated_sections_are_fresh() {
         writeln!(commands, "| `{usage}` | {about} |").unwrap();
     }
     check("commands", &commands);
+    let mut keys = "| keys | where | does |\n| --- | --- | --- |\n".to_owned();
+    for command in COMMANDS {
+        let pressed: Vec<String> = command.keys.iter().map(|k| format!("`{k}`")).collect();
+        let scopes: Vec<&str> = Scope::ALL
+            .into_iter()
+            .filter(|s| command.is_in(*s))
+            .map(Scope::name)
+            .collect();
+        let scopes = if scopes.len() == Scope::ALL.len() {
+            "everywhere".to_owned()
+        } else {
+            scopes.join(", ")
+        };
+        writeln!(
+            keys,
+            "| {} | {scopes} | {} |",
+            pressed.join(" "),
+            command.words.replace('|', "\\|")
+        )
+        .unwrap();
+    }
+    check("keys", &keys);
     check("configuration", &format!("```toml\n{}```\n", config::DEFAULT));
 }
