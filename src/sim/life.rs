@@ -4,6 +4,7 @@ use super::model::{Change, Row, Table, Val, push, sf18};
 use super::plan::settle;
 use super::rng::Rng;
 use crate::domain::event::Op;
+use std::collections::BTreeMap;
 
 /// One second in microseconds.
 pub(super) const SECOND: i64 = 1_000_000;
@@ -109,7 +110,10 @@ pub(super) struct Builder {
     pub(super) lives: Vec<Life>,
     /// Installed services that no order is working on.
     pub(super) pool: Vec<Service>,
-    pub(super) coming: Vec<Service>,
+    /// Those that will be, by the time they are free.
+    pub(super) coming: BTreeMap<(i64, i64), Service>,
+    /// New orders that a supplemental order may replace.
+    under_way: Vec<usize>,
     pub(super) products: Vec<Product>,
     /// Keys of the system instances, and the second billing system once it is there.
     pub(super) systems: Vec<i64>,
@@ -132,7 +136,8 @@ impl Builder {
             next,
             lives: Vec::with_capacity(orders),
             pool: Vec::new(),
-            coming: Vec::new(),
+            coming: BTreeMap::new(),
+            under_way: Vec::new(),
             products: Vec::new(),
             systems: Vec::new(),
             second_billing: (0, i64::MAX),
@@ -192,11 +197,14 @@ impl Builder {
 
     /// Services whose order is through by then can be built on.
     pub(super) fn free(&mut self, at: i64) {
-        let (free, coming) = std::mem::take(&mut self.coming)
-            .into_iter()
-            .partition::<Vec<_>, _>(|s| s.free_at < at);
-        self.coming = coming;
-        self.pool.extend(free);
+        let later = self.coming.split_off(&(at, i64::MIN));
+        self.pool
+            .extend(std::mem::replace(&mut self.coming, later).into_values());
+    }
+
+    /// This service is free again when the order working on it is through.
+    pub(super) fn comes(&mut self, service: Service) {
+        self.coming.insert((service.free_at, service.asset), service);
     }
 
     /// An order arrives. A replacement names the order that it supersedes.
@@ -274,6 +282,9 @@ impl Builder {
         if fate != Fate::Draft {
             self.run(&mut life, fate, &products, base);
         }
+        if life.amendable && kind == Macd::New {
+            self.under_way.push(self.lives.len());
+        }
         self.lives.push(life);
     }
 
@@ -325,19 +336,26 @@ impl Builder {
 
     /// A supplemental order replaces one that is under way; false where none can be.
     pub(super) fn supersede(&mut self, at: i64) -> bool {
-        let open: Vec<usize> = (0..self.lives.len())
-            .filter(|&i| {
-                let l = &self.lives[i];
-                l.amendable && l.kind == Macd::New && l.at + 2 * MINUTE < at && at < l.end - MINUTE
-            })
-            .collect();
+        let (lives, under_way) = (&self.lives, &mut self.under_way);
+        under_way.retain(|&i| lives[i].amendable && at < lives[i].end - MINUTE);
+        let old_enough = |i: &&usize| lives[**i].at + 2 * MINUTE < at;
+        let open: Vec<usize> = under_way.iter().filter(old_enough).copied().collect();
         let Some(&ix) = self.rng.pick(&open) else { return false };
         let old = &mut self.lives[ix];
+        let ended = old.end;
         old.amendable = false;
         old.changes.retain(|c| c.at < at);
         settle(old, at, "Superseded");
         let order = old.order;
-        self.coming.retain(|s| s.order != order);
+        let dead: Vec<(i64, i64)> = self
+            .coming
+            .range((ended, i64::MIN)..=(ended, i64::MAX))
+            .filter(|(_, s)| s.order == order)
+            .map(|(at, _)| *at)
+            .collect();
+        for at in dead {
+            self.coming.remove(&at);
+        }
         self.order(at, Macd::New, None, Some(ix));
         true
     }

@@ -1,16 +1,22 @@
 //! A seeded incident: order traffic before and after a restore point, the log of it, the restored database, the hold.
 //!
-//! `model` holds the tables, `life` the life of an order and `plan` its steps, `story` the whole night, `write` puts it into files,
-//! `truth` knows what a scan of them must find. The demo, the tests and the screenshots are made of it.
+//! `model` holds the tables, `life` the life of an order and `plan` its steps, `story` the whole night, `write`
+//! puts it into files, `truth` knows what a scan of them must find. The demo, the tests and the screenshots are made of it.
+//!
+//! `demo` puts it into a private folder and lets threads work on it: `restore` walks the phases, `li` is a colleague.
 
+mod demo;
+mod li;
 mod life;
 mod model;
 mod plan;
+mod restore;
 mod rng;
 mod story;
 mod truth;
 mod write;
 
+pub use demo::{Demo, ORDER_SYSTEM, Pace};
 pub use story::Times;
 pub use truth::{TrueCase, TrueFinding, Truth};
 
@@ -40,6 +46,11 @@ impl Incident {
         &self.story.times
     }
 
+    /// How many orders are held.
+    pub fn held(&self) -> u64 {
+        self.story.held.len() as u64
+    }
+
     /// Writes `restored.db`, `log.ndjson`, `hold.ndjson` and `restitch.toml` into the folder; gives the path of the last.
     pub fn write(&self, folder: &Path) -> Result<PathBuf> {
         write::all(&self.story, self.seed, folder)?;
@@ -52,5 +63,7 @@ impl Incident {
     }
 }
 
+#[cfg(test)]
+mod judge;
 #[cfg(test)]
 mod tests;

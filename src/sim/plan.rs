@@ -189,7 +189,7 @@ impl Builder {
                         ("installed_at", Val::Time(end)),
                     ],
                 );
-                self.coming.push(Service {
+                self.comes(Service {
                     order: life.order,
                     account: life.account.clone(),
                     segment: life.segment,
@@ -306,7 +306,7 @@ impl Builder {
                 return;
             }
         }
-        self.coming.push(after);
+        self.comes(after);
     }
 }
 

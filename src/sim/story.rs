@@ -307,13 +307,13 @@ fn take_service(b: &mut Builder) -> Option<Service> {
     if n == 0 {
         return None;
     }
-    let recent = n.min(12);
-    let ix = if b.rng.percent(50) {
-        n - 1 - b.rng.below(recent)
+    Some(if b.rng.percent(50) {
+        let ix = n - 1 - b.rng.below(n.min(12));
+        b.pool.remove(ix)
     } else {
-        b.rng.below(n)
-    };
-    Some(b.pool.remove(ix))
+        let ix = b.rng.below(n);
+        b.pool.swap_remove(ix)
+    })
 }
 
 /// Orders under way at T whose item was pointed to something that was installed after T: orphans that survived.

@@ -81,7 +81,7 @@ fn the_schema_map_says_what_the_model_does() {
         config: Some(path),
         ..Default::default()
     };
-    let config = crate::config::load_in(&overrides, &Default::default()).unwrap();
+    let config = crate::config::load_in(&overrides, &crate::config::Surroundings::default()).unwrap();
     assert_eq!(config.incident.restored_to, Some(Times::FIXED.restored_to));
     assert_eq!(config.incident.stopped_at, Some(Times::FIXED.stopped_at));
     for (entity, table) in config.schema.entities.iter().zip(model::Table::ALL) {

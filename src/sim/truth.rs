@@ -11,8 +11,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// What must be found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Truth {
-    /// Events that the log holds, duplicates not counted.
-    pub events: u64,
     /// The cases by id.
     pub cases: BTreeMap<String, TrueCase>,
 }
@@ -28,7 +26,7 @@ pub struct TrueCase {
     pub findings: BTreeMap<(String, String, Kind), TrueFinding>,
     /// What it refers to and is not there.
     pub missing: BTreeSet<Missing>,
-    /// The cases of rows that would bring the missing ones back, in no order, itself left out.
+    /// The cases of the lost rows that would bring the missing ones back, in no order, itself left out.
     pub waits_for: BTreeSet<String>,
 }
 
@@ -65,7 +63,7 @@ pub(super) fn of(story: &Story) -> Truth {
     let events = story.changes.iter().filter(|c| c.at >= story.times.log_from);
     let mut worlds = Worlds {
         restored: &story.restored,
-        log: fold(events.clone()),
+        log: fold(events),
         by_identity: HashMap::new(),
         findings: BTreeMap::new(),
     };
@@ -76,7 +74,6 @@ pub(super) fn of(story: &Story) -> Truth {
     }
     worlds.compare();
     Truth {
-        events: events.count() as u64,
         cases: worlds.cases(story),
     }
 }
@@ -242,7 +239,8 @@ impl Worlds<'_> {
                 self.log.iter().find(|(k, t)| k.0 == table && is_it(t))?.0.clone()
             }
         };
-        self.findings.contains_key(&key).then(|| case_id(&self.owner(&key)))
+        let lost = self.findings.get(&key).is_some_and(|f| f.0 == Kind::Lost);
+        lost.then(|| case_id(&self.owner(&key)))
     }
 
     fn cases(&self, story: &Story) -> BTreeMap<String, TrueCase> {

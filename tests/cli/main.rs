@@ -9,7 +9,7 @@
 
 mod bad_input;
 mod deeds;
-mod doctor;
+mod demo;
 mod night;
 mod scans;
 mod surface;
