@@ -5,3 +5,6 @@
 
 pub mod guards;
 pub mod steps;
+
+#[cfg(test)]
+mod tests;
