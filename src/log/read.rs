@@ -1,6 +1,6 @@
 //! Reads all configured logs on all cores into one fold.
 
-use super::fold::{self, Fold, MOST_FILES, MOST_SOURCES, Move, Rules, Stamp, Truncate};
+use super::fold::{self, Batch, Fold, MOST_FILES, MOST_SOURCES, Move, Rules, Says, Stamp, Truncate};
 use super::folded::{Folded, SourceNames};
 use super::format::{self, FormatContext, Line};
 use super::rejects::Rejects;
@@ -330,6 +330,7 @@ struct Worker<'i> {
     format: FormatKind,
     versions: bool,
     fold: &'i Fold,
+    batch: Batch,
     found: Found,
 }
 
@@ -341,6 +342,7 @@ impl<'i> Worker<'i> {
             format,
             versions,
             fold,
+            batch: Batch::default(),
             found: Found::new(input.schema.entities.len()),
         }
     }
@@ -349,6 +351,7 @@ impl<'i> Worker<'i> {
         let mut block = Block::default();
         while files.next(&mut block)? {
             self.block(&block, files);
+            self.fold.fold(&mut self.batch);
             if progress.is_cancelled() || failed.load(Ordering::Relaxed) {
                 break;
             }
@@ -401,11 +404,12 @@ impl<'i> Worker<'i> {
             format,
             versions,
             fold,
+            batch,
             found,
         } = self;
         let place = (*source, file, number);
         let decoded = format::decode(*format, ctx, line, &mut |change| {
-            if let Err(e) = take(change, place, *versions, fold, found) {
+            if let Err(e) = take(change, place, *versions, (*fold, batch), found) {
                 first_error.get_or_insert(e);
             }
         });
@@ -430,7 +434,7 @@ fn take(
     mut change: Change<'_>,
     place: (usize, usize, u64),
     versions: bool,
-    fold: &Fold,
+    (fold, batch): (&Fold, &mut Batch),
     found: &mut Found,
 ) -> Result<(), String> {
     let version = if versions {
@@ -453,12 +457,12 @@ fn take(
     }
     let fields: &[(u16, LogValue<'_>)] = &change.fields;
     match change.op {
-        Op::Insert | Op::Upsert => fold.set(entity, &change.key, by, fields),
-        Op::Delete => fold.delete(entity, &change.key, by, false, fields),
+        Op::Insert | Op::Upsert => fold.gather(batch, (entity, &change.key), Says::Exists, by, fields),
+        Op::Delete => fold.gather(batch, (entity, &change.key), Says::Gone, by, fields),
         Op::Truncate => found.truncates.push(Truncate { entity, by }),
     }
     if let Some(from) = change.moved_from {
-        fold.delete(entity, &from, by, true, &[]);
+        fold.gather(batch, (entity, &from), Says::Moved, by, &[]);
         found.moves.push(Move {
             entity,
             from: from.as_ref().into(),

@@ -86,7 +86,8 @@ fn run(command: &mut Command) -> Run {
         "{text}{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let mut words = text.split_whitespace();
+    // Slow machines see a progress bar before it.
+    let mut words = text.lines().last().unwrap_or_default().split_whitespace();
     let mut next = || words.next().expect("three numbers").parse::<f64>().expect("a number");
     let (seconds, kilobytes) = (next(), next());
     Run {
@@ -183,7 +184,7 @@ fn generate(folder: &Path) -> PathBuf {
         line.clear();
         write!(
             line,
-            r#"{{"pos":{n},"ts":"2026-11-22T14:{minutes:02}:{seconds:02}.{millis:03}Z","entity":"order","key":"{}","op":"{op}","version":{version},"state":{{"external_id":"SFM-{order:07}","status":"{state}","amount":"{}.{cents:02}","account_id":"ACC-{:08}","segment":"{segment}","due_at":"2026-12-{:02}T00:00:00Z","note":"changed by step {:05} of the order plan"}}}}"#,
+            r#"{{"pos":{n},"ts":"2026-11-22T14:{minutes:02}:{seconds:02}.{millis:03}Z","entity":"order","key":"{}","op":"{op}","version":{version},"state":{{"external_id":"SFM-{order:07}","status":"{state}","amount":"{}.{cents:02}","account_id":"ACC-{:08}","segment":"{segment}","due_at":"2026-12-{:02}T00:00:00Z","note":"step {:05} of the plan"}}}}"#,
             9_007_199_254_740_993 + order,
             order % 9_999,
             order / 3,
@@ -228,6 +229,7 @@ const PEER: &str = r"
 import sys, time, resource, duckdb
 start = time.perf_counter()
 db = duckdb.connect()
+db.execute('set enable_progress_bar = false')
 db.execute('''create table folded as select key, arg_max(state, version) as state from read_json(?,
   format = 'newline_delimited', columns = {pos: 'BIGINT', ts: 'VARCHAR', entity: 'VARCHAR', key: 'VARCHAR', op: 'VARCHAR',
   version: 'BIGINT', state: 'JSON'}) group by key''', [sys.argv[1]])

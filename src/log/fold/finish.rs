@@ -1,7 +1,7 @@
 //! After the last event: truncates and moves, several sources into one, and the order of the rows.
 
-use super::row::Owned;
-use super::{Fold, Move, Row, SHARDS, Shard, Stamp, Truncate};
+use super::row::{Encoded, Owned};
+use super::{Fold, Move, Row, Shard, Stamp, Truncate};
 use crate::domain::schema::{Catalogue, EntityIx};
 use crate::domain::value::{LogValue, Same, canonical, same};
 use rayon::prelude::*;
@@ -36,7 +36,7 @@ impl Fold {
                 for truncate in truncates.iter().filter(|t| t.entity == entity) {
                     for row in &mut table.rows {
                         if row.concerned_by(truncate.by) {
-                            row.delete(truncate.by, false, &[], rules, scratch);
+                            row.delete(truncate.by, false, Encoded::NONE, rules, scratch);
                         }
                     }
                 }
@@ -187,8 +187,8 @@ impl Rows {
     pub fn get(&self, entity: EntityIx, key: &str) -> Option<&Row> {
         use std::hash::BuildHasher;
         let hash = self.hasher.hash_one((entity, key));
-        let shard = &self.shards[(hash >> 32) as usize % SHARDS];
-        shard.tables.get(entity)?.get(key, (hash & 0xffff_ffff) as u32)
+        let shard = &self.shards[super::shard(hash)];
+        shard.tables.get(entity)?.get(key.as_bytes(), super::lower(hash))
     }
 }
 

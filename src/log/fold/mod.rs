@@ -1,25 +1,29 @@
 //! The fold: all events of a key become one row, whatever the order in which they are read.
 //!
-//! Rows live in many small tables, chosen by a hash of entity and key. A reader holds the lock of one table for the time
-//! of one event; with many more tables than readers nobody waits, no event is copied on its way to its row, and nothing
-//! is left to merge at the end.
+//! Rows live in shards, chosen by a hash of entity and key. A reader gathers the events of a block and takes the lock of
+//! one shard after the other for all of its events at once; with more shards than readers nobody waits, and nothing is
+//! left to merge at the end.
 
+mod batch;
 mod finish;
 mod row;
 mod stamp;
 
+pub(super) use batch::{Batch, Says};
 pub(super) use finish::{Rows, finish, merge};
-pub(super) use row::{Fields, Row, Rules};
+pub(super) use row::{Row, Rules};
 pub(super) use stamp::{MOST_FILES, MOST_SOURCES, Stamp};
 
-use crate::domain::schema::EntityIx;
+use crate::domain::schema::{ColumnIx, EntityIx};
+use crate::domain::value::LogValue;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 use std::hash::BuildHasher;
 use std::sync::{Mutex, PoisonError};
 
-/// Tables of rows: many more than cores, so that two readers rarely want the same one.
-const SHARDS: usize = 256;
+/// More than most machines have cores, and few enough that a block has some events for each.
+const SHARDS: usize = 64;
 
 /// The rows of one source, or of all once they are merged.
 #[derive(Debug)]
@@ -34,14 +38,25 @@ pub(super) struct Fold {
 pub(super) struct Shard {
     pub tables: Vec<Table>,
     scratch: Vec<u8>,
+    /// Where the rows of a batch seem to be.
+    found: Vec<u32>,
 }
 
 /// The rows of one entity in one shard.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    index: HashTable<u32>,
+    index: HashTable<Slot>,
     pub rows: Vec<Row>,
 }
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    hash: u32,
+    row: u32,
+}
+
+/// No row seems to be there.
+const NOWHERE: u32 = u32::MAX;
 
 /// A row was moved to another key by an event that may omit columns.
 #[derive(Debug)]
@@ -61,37 +76,77 @@ pub(super) struct Truncate {
 
 impl Table {
     fn position(&self, key: &[u8], hash: u32) -> Option<usize> {
-        let same = |ix: &u32| {
-            let row = &self.rows[*ix as usize];
-            row.hash == hash && row.key_bytes() == key
+        let same = |slot: &Slot| slot.hash == hash && self.rows[slot.row as usize].key_bytes() == key;
+        self.index.find(spread(hash), same).map(|slot| slot.row as usize)
+    }
+
+    /// The row that is this one unless hashes deceive.
+    fn likely(&self, hash: u32) -> u32 {
+        let found = self.index.find(spread(hash), |slot| slot.hash == hash);
+        found.map_or(NOWHERE, |slot| slot.row)
+    }
+
+    pub fn get(&self, key: &[u8], hash: u32) -> Option<&Row> {
+        self.position(key, hash).map(|ix| &self.rows[ix])
+    }
+
+    fn get_mut(&mut self, key: &[u8], hash: u32, likely: u32) -> &mut Row {
+        let right = self.rows.get(likely as usize).is_some_and(|row| row.key_bytes() == key);
+        let found = if right {
+            Some(likely as usize)
+        } else {
+            self.position(key, hash)
         };
-        self.index.find(spread(hash), same).map(|ix| *ix as usize)
-    }
-
-    pub fn get(&self, key: &str, hash: u32) -> Option<&Row> {
-        self.position(key.as_bytes(), hash).map(|ix| &self.rows[ix])
-    }
-
-    fn get_mut(&mut self, key: &str, hash: u32) -> &mut Row {
-        let found = self.position(key.as_bytes(), hash);
-        let ix = found.unwrap_or_else(|| self.add(Row::new(key, hash)));
+        let ix = found.unwrap_or_else(|| self.add(key, hash));
         &mut self.rows[ix]
     }
 
-    fn add(&mut self, row: Row) -> usize {
+    fn add(&mut self, key: &[u8], hash: u32) -> usize {
         let ix = self.rows.len();
-        let hash = row.hash;
-        if self.rows.len() == self.rows.capacity() {
+        if ix == self.rows.capacity() {
             // A quarter of room instead of the whole again: rows are most of the memory of a scan.
             self.rows.reserve_exact(16.max(ix / 4));
         }
-        self.rows.push(row);
-        let rows = &self.rows;
-        let place = u32::try_from(ix).unwrap_or(u32::MAX);
+        self.rows.push(Row::new(key));
+        let row = u32::try_from(ix).unwrap_or(NOWHERE);
         self.index
-            .insert_unique(spread(hash), place, |ix| spread(rows[*ix as usize].hash));
+            .insert_unique(spread(hash), Slot { hash, row }, |slot| spread(slot.hash));
         ix
     }
+}
+
+impl Shard {
+    /// Each step for all events before the next one.
+    fn fold(&mut self, batch: &Batch, (from, to): (u32, u32), rules: Rules) {
+        let events = || batch.sorted(from, to);
+        self.found.clear();
+        self.found
+            .extend(events().map(|e| self.tables[e.entity].likely(lower(e.hash))));
+        let touched: usize = events()
+            .zip(&self.found)
+            .filter_map(|(e, at)| self.tables[e.entity].rows.get(*at as usize))
+            .map(Row::touch)
+            .sum();
+        std::hint::black_box(touched);
+        for (event, likely) in events().zip(&self.found) {
+            let row = self.tables[event.entity].get_mut(batch.key(event), lower(event.hash), *likely);
+            let fields = batch.fields(event);
+            match event.says {
+                Says::Exists => row.set(event.by, fields, rules, &mut self.scratch),
+                says => row.delete(event.by, says == Says::Moved, fields, rules, &mut self.scratch),
+            }
+        }
+    }
+}
+
+/// The half of a hash that finds the row in its shard.
+fn lower(hash: u64) -> u32 {
+    (hash & 0xffff_ffff) as u32
+}
+
+/// The half that finds the shard.
+fn shard(hash: u64) -> usize {
+    (hash >> 32) as usize % SHARDS
 }
 
 /// The table of rows looks at the top and bottom bits of its hashes; 32 bits are kept.
@@ -104,7 +159,7 @@ impl Fold {
     pub fn new(entities: usize, rules: Rules, hasher: RandomState) -> Self {
         let shard = || Shard {
             tables: (0..entities).map(|_| Table::default()).collect(),
-            scratch: Vec::new(),
+            ..Shard::default()
         };
         Self {
             hasher,
@@ -113,28 +168,42 @@ impl Fold {
         }
     }
 
-    fn place(&self, entity: EntityIx, key: &str) -> (usize, u32) {
+    /// Puts an event into the batch.
+    pub fn gather(
+        &self,
+        batch: &mut Batch,
+        (entity, key): (EntityIx, &str),
+        says: Says,
+        by: Stamp,
+        fields: &[(ColumnIx, LogValue<'_>)],
+    ) {
         let hash = self.hasher.hash_one((entity, key));
-        // Both halves are well mixed; the lower one finds the row within its shard.
-        ((hash >> 32) as usize % SHARDS, (hash & 0xffff_ffff) as u32)
+        batch.add((entity, key, hash), says, by, fields);
+    }
+
+    /// Folds the events of a batch, and empties it.
+    pub fn fold(&self, batch: &mut Batch) {
+        let ends = batch.sort::<SHARDS>(shard);
+        let events = |ix: usize| (if ix == 0 { 0 } else { ends[ix - 1] }, ends[ix]);
+        let mut busy = SmallVec::<[usize; SHARDS]>::new();
+        for (ix, shard) in self.shards.iter().enumerate() {
+            match shard.try_lock() {
+                Ok(mut shard) => shard.fold(batch, events(ix), self.rules),
+                Err(_) => busy.push(ix),
+            }
+        }
+        for ix in busy {
+            let mut shard = self.shards[ix].lock().unwrap_or_else(PoisonError::into_inner);
+            shard.fold(batch, events(ix), self.rules);
+        }
+        batch.clear();
     }
 
     fn with<R>(&self, entity: EntityIx, key: &str, act: impl FnOnce(&mut Row, Rules, &mut Vec<u8>) -> R) -> R {
-        let (shard, hash) = self.place(entity, key);
-        let mut shard = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
+        let hash = self.hasher.hash_one((entity, key));
+        let mut shard = self.shards[shard(hash)].lock().unwrap_or_else(PoisonError::into_inner);
         let shard = &mut *shard;
-        act(shard.tables[entity].get_mut(key, hash), self.rules, &mut shard.scratch)
-    }
-
-    /// An event that says the row exists.
-    pub fn set(&self, entity: EntityIx, key: &str, by: Stamp, fields: Fields<'_, '_>) {
-        self.with(entity, key, |row, rules, scratch| row.set(by, fields, rules, scratch));
-    }
-
-    /// An event that says the row is gone, perhaps to another key.
-    pub fn delete(&self, entity: EntityIx, key: &str, by: Stamp, moves: bool, fields: Fields<'_, '_>) {
-        self.with(entity, key, |row, rules, scratch| {
-            row.delete(by, moves, fields, rules, scratch);
-        });
+        let row = shard.tables[entity].get_mut(key.as_bytes(), lower(hash), NOWHERE);
+        act(row, self.rules, &mut shard.scratch)
     }
 }

@@ -7,10 +7,53 @@
 use super::stamp::Stamp;
 use crate::domain::schema::ColumnIx;
 use crate::domain::value::{LogKind, LogValue};
-use std::cmp::Ordering;
+use std::borrow::Cow;
 
-/// The columns of an event: each once, in the order of the table.
-pub(crate) type Fields<'f, 'a> = &'f [(ColumnIx, LogValue<'a>)];
+/// The columns of an event as a row keeps them: each once, in the order of the table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Encoded<'e>(pub &'e [u8]);
+
+impl<'e> Encoded<'e> {
+    pub const NONE: Encoded<'static> = Encoded(&[]);
+
+    fn iter(self) -> impl Iterator<Item = Said<'e>> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let (said, tail) = split(rest)?;
+            rest = tail;
+            Some(said)
+        })
+    }
+}
+
+/// One column of an event.
+#[derive(Debug, Clone, Copy)]
+struct Said<'e> {
+    column: ColumnIx,
+    event: u16,
+    kind: u8,
+    text: &'e [u8],
+}
+
+fn split(bytes: &[u8]) -> Option<(Said<'_>, &[u8])> {
+    let (head, tail) = bytes.split_first_chunk::<HEAD>()?;
+    let head = u64::from_le_bytes(*head);
+    let (text, tail) = tail.split_at_checked((head >> 35) as usize)?;
+    let said = Said {
+        column: (head & 0xffff) as u16,
+        event: (head >> 16 & 0xffff) as u16,
+        kind: (head >> 32 & 7) as u8,
+        text,
+    };
+    Some((said, tail))
+}
+
+/// Writes the columns of an event, which are in the order of the table.
+pub(super) fn encode(into: &mut Vec<u8>, fields: &[(ColumnIx, LogValue<'_>)]) {
+    for (column, value) in fields {
+        push(into, *column, 0, value.kind as u8, value.text.as_bytes());
+    }
+}
 
 /// Deletes of one key kept while nothing says that the row came back between them; more are one run.
 const MOST_DELETES: usize = 16;
@@ -18,13 +61,15 @@ const MOST_DELETES: usize = 16;
 const HEAD: usize = 8;
 
 /// A row and the events that its values came from.
+///
+/// One line of the processor's cache, and another few that it points to.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Row {
-    /// The key, then for each field its head and text, by column.
-    data: Vec<u8>,
+    /// The key, then for each field its head and text, by column; then room.
+    data: Box<[u8]>,
+    used: u32,
     key_len: u32,
-    /// Hash of entity and key, kept so that the table of rows can grow without reading them.
-    pub hash: u32,
     set: Stamp,
     more: Option<Box<More>>,
 }
@@ -83,14 +128,14 @@ impl<'r> Field<'r> {
     pub fn value(self) -> LogValue<'r> {
         LogValue {
             kind: kind_of(self.kind),
-            text: String::from_utf8_lossy(self.text),
+            text: Cow::Borrowed(std::str::from_utf8(self.text).unwrap_or_default()),
         }
     }
 
-    fn says(&self, value: &LogValue<'_>) -> bool {
+    fn says(&self, said: &Said<'_>) -> bool {
         // 7 and "7" are one value: what they mean is the column's business.
-        let null = |kind| kind == LogKind::Null;
-        null(kind_of(self.kind)) == null(value.kind) && self.text == value.text.as_bytes()
+        let null = |kind| kind_of(kind) == LogKind::Null;
+        null(self.kind) == null(said.kind) && self.text == said.text
     }
 }
 
@@ -102,11 +147,12 @@ pub(crate) struct Rules {
 }
 
 impl Row {
-    pub fn new(key: &str, hash: u32) -> Self {
+    pub fn new(key: &[u8]) -> Self {
+        let len = u32::try_from(key.len()).unwrap_or(u32::MAX);
         Self {
-            data: key.as_bytes().to_vec(),
-            key_len: u32::try_from(key.len()).unwrap_or(u32::MAX),
-            hash,
+            data: key.into(),
+            used: len,
+            key_len: len,
             set: Stamp::BEFORE,
             more: None,
         }
@@ -114,6 +160,31 @@ impl Row {
 
     pub fn key_bytes(&self) -> &[u8] {
         &self.data[..self.key_len as usize]
+    }
+
+    /// Reads what [`Row::set`] is going to: all of its cache lines.
+    pub fn touch(&self) -> usize {
+        let lines = self.data.iter().step_by(64).map(|b| usize::from(*b));
+        lines.sum::<usize>() + usize::from(self.more.is_some())
+    }
+
+    fn encoded(&self) -> Encoded<'_> {
+        Encoded(&self.data[self.key_len as usize..self.used as usize])
+    }
+
+    /// Puts these fields in the place of all.
+    fn write(&mut self, fields: &[u8]) {
+        let from = self.key_len as usize;
+        let to = from + fields.len();
+        if to > self.data.len() {
+            // Values of a row keep their lengths, nearly: a little room serves the next events.
+            let mut data = Vec::with_capacity((to + to / 16).next_multiple_of(16));
+            data.extend_from_slice(&self.data[..from]);
+            data.resize(data.capacity(), 0);
+            self.data = data.into_boxed_slice();
+        }
+        self.data[from..to].copy_from_slice(fields);
+        self.used = u32::try_from(to).unwrap_or(u32::MAX);
     }
 
     pub fn key(&self) -> &str {
@@ -150,38 +221,21 @@ impl Row {
 
     pub fn fields(&self) -> impl Iterator<Item = Field<'_>> {
         let stamps = self.more.as_ref().map_or(&[][..], |m| &m.stamps[..]);
-        let mut rest = &self.data[self.key_len as usize..];
-        std::iter::from_fn(move || {
-            let (head, tail) = rest.split_first_chunk::<HEAD>()?;
-            let head = u64::from_le_bytes(*head);
-            let len = (head >> 35) as usize;
-            let event = (head >> 16 & 0xffff) as usize;
-            let (text, tail) = tail.split_at_checked(len)?;
-            rest = tail;
-            Some(Field {
-                column: (head & 0xffff) as u16,
-                kind: (head >> 32 & 7) as u8,
-                text,
-                stamp: event.checked_sub(1).map_or(self.set, |n| stamps[n]),
-            })
+        self.encoded().iter().map(move |said| Field {
+            column: said.column,
+            kind: said.kind,
+            text: said.text,
+            stamp: usize::from(said.event).checked_sub(1).map_or(self.set, |n| stamps[n]),
         })
     }
 
     /// An event that says the row exists, with these values.
-    pub fn set(&mut self, by: Stamp, fields: Fields<'_, '_>, rules: Rules, scratch: &mut Vec<u8>) {
+    pub fn set(&mut self, by: Stamp, fields: Encoded<'_>, rules: Rules, scratch: &mut Vec<u8>) {
         if self.more.is_none() {
             let newer = by > self.set;
             let tie = rules.versions && by.version() == self.set.version();
             if newer && !tie && self.covered_by(fields) {
-                self.data.truncate(self.key_len as usize);
-                let len: usize = fields.iter().map(|(_, v)| HEAD + v.text.len()).sum();
-                if self.data.capacity() - self.data.len() < len {
-                    // Values of a row keep their lengths, nearly: a little room serves the next events.
-                    self.data.reserve_exact(len + len / 16);
-                }
-                for (column, value) in fields {
-                    push(&mut self.data, *column, 0, value.kind as u8, value.text.as_bytes());
-                }
+                self.write(fields.0);
                 self.set = by;
                 return;
             }
@@ -193,7 +247,7 @@ impl Row {
     }
 
     #[inline(never)]
-    fn set_slowly(&mut self, by: Stamp, fields: Fields<'_, '_>, rules: Rules, scratch: &mut Vec<u8>) {
+    fn set_slowly(&mut self, by: Stamp, fields: Encoded<'_>, rules: Rules, scratch: &mut Vec<u8>) {
         if self.floor().is_some_and(|floor| by < floor) {
             self.fill_moved(by, fields);
             return;
@@ -212,7 +266,7 @@ impl Row {
     }
 
     /// An event that says the row is gone; `fields` is what it says the row was.
-    pub fn delete(&mut self, by: Stamp, moves: bool, fields: Fields<'_, '_>, rules: Rules, scratch: &mut Vec<u8>) {
+    pub fn delete(&mut self, by: Stamp, moves: bool, fields: Encoded<'_>, rules: Rules, scratch: &mut Vec<u8>) {
         let tie = rules.versions && by.version() == self.set.version();
         let set = self.set;
         let more = self.more.get_or_insert_default();
@@ -279,16 +333,16 @@ impl Row {
     }
 
     /// An event older than the floor still tells what a move took with it.
-    fn fill_moved(&mut self, by: Stamp, fields: Fields<'_, '_>) {
+    fn fill_moved(&mut self, by: Stamp, fields: Encoded<'_>) {
         let Some(more) = &mut self.more else { return };
         let taken_by = |m: &&mut Moved| by < m.by && m.floor.is_none_or(|floor| by > floor);
         for moved in more.moved.iter_mut().filter(taken_by) {
-            for (column, value) in fields {
-                let known = moved.fields.iter_mut().find(|f| f.column == *column);
+            for said in fields.iter() {
+                let known = moved.fields.iter_mut().find(|f| f.column == said.column);
                 let new = Owned {
-                    column: *column,
-                    kind: value.kind,
-                    text: value.text.as_ref().into(),
+                    column: said.column,
+                    kind: kind_of(said.kind),
+                    text: String::from_utf8_lossy(said.text).into(),
                     stamp: by,
                 };
                 match known {
@@ -354,12 +408,13 @@ impl Row {
     }
 
     fn replace_fields(&mut self, fields: &[Owned]) {
-        self.data.truncate(self.key_len as usize);
         let mut stamps = Stamps::default();
+        let mut data = Vec::new();
         for f in fields {
             let event = stamps.place(self.set, f.stamp);
-            push(&mut self.data, f.column, event, f.kind as u8, f.text.as_bytes());
+            push(&mut data, f.column, event, f.kind as u8, f.text.as_bytes());
         }
+        self.write(&data);
         if !stamps.0.is_empty() || self.more.is_some() {
             self.more.get_or_insert_default().stamps = stamps.0;
         }
@@ -394,29 +449,21 @@ impl Row {
     }
 
     /// Whether an event with these columns leaves nothing of the row.
-    fn covered_by(&self, fields: Fields<'_, '_>) -> bool {
+    fn covered_by(&self, fields: Encoded<'_>) -> bool {
         let mut fields = fields.iter();
-        self.columns().all(|column| fields.any(|(c, _)| *c == column))
+        self.encoded()
+            .iter()
+            .all(|old| fields.any(|new| new.column == old.column))
     }
 
     /// Whether the row has all these columns.
-    fn covers(&self, fields: Fields<'_, '_>) -> bool {
-        let mut columns = self.columns();
-        fields.iter().all(|(column, _)| columns.any(|c| c == *column))
-    }
-
-    fn columns(&self) -> impl Iterator<Item = ColumnIx> {
-        let mut rest = &self.data[self.key_len as usize..];
-        std::iter::from_fn(move || {
-            let (head, tail) = rest.split_first_chunk::<HEAD>()?;
-            let head = u64::from_le_bytes(*head);
-            rest = tail.get((head >> 35) as usize..)?;
-            Some((head & 0xffff) as u16)
-        })
+    fn covers(&self, fields: Encoded<'_>) -> bool {
+        let mut known = self.encoded().iter();
+        fields.iter().all(|new| known.any(|old| old.column == new.column))
     }
 
     /// Events of one version that say different things.
-    fn note_clash(&mut self, by: Stamp, fields: Fields<'_, '_>) {
+    fn note_clash(&mut self, by: Stamp, fields: Encoded<'_>) {
         let set = self.set;
         if by > set
             && by.version() != set.version()
@@ -433,11 +480,11 @@ impl Row {
             return;
         }
         let said: Vec<Field<'_>> = self.fields().filter(|f| f.stamp == set).collect();
-        let same = said.len() == fields.len()
+        let same = said.len() == fields.iter().count()
             && said
                 .iter()
-                .zip(fields)
-                .all(|(f, (column, value))| f.column == *column && f.says(value));
+                .zip(fields.iter())
+                .all(|(f, new)| f.column == new.column && f.says(&new));
         if same {
             // The later of two equals stands for both.
             if let Some(More {
@@ -458,7 +505,7 @@ impl Row {
     }
 
     /// Merges an event's fields into the visible ones and drops what lies under the floor.
-    fn rebuild(&mut self, set: Stamp, by: Stamp, fields: Fields<'_, '_>, rules: Rules, scratch: &mut Vec<u8>) {
+    fn rebuild(&mut self, set: Stamp, by: Stamp, fields: Encoded<'_>, rules: Rules, scratch: &mut Vec<u8>) {
         let floor = self.floor();
         let mut stamps = Stamps::default();
         let mut clashes = self
@@ -467,39 +514,43 @@ impl Row {
             .map(|m| std::mem::take(&mut m.clashes))
             .unwrap_or_default();
         scratch.clear();
-        scratch.extend_from_slice(self.key_bytes());
         let fields = if floor.is_some_and(|floor| by <= floor) {
-            &[]
+            Encoded::NONE
         } else {
             fields
         };
         let mut new = fields.iter().peekable();
-        let mut keep = |data: &mut Vec<u8>, column, stamp, kind, text: &[u8]| {
-            push(data, column, stamps.place(set, stamp), kind, text);
-        };
+        let mut keep =
+            |stamp, said: Said<'_>| push(scratch, said.column, stamps.place(set, stamp), said.kind, said.text);
         for old in self.fields() {
             if floor.is_some_and(|floor| old.stamp <= floor) {
                 continue;
             }
-            while let Some((column, value)) = new.next_if(|(c, _)| *c < old.column) {
-                keep(scratch, *column, by, value.kind as u8, value.text.as_bytes());
+            while let Some(said) = new.next_if(|said| said.column < old.column) {
+                keep(by, said);
             }
-            let Some((_, value)) = new.next_if(|(c, _)| *c == old.column) else {
-                keep(scratch, old.column, old.stamp, old.kind, old.text);
-                continue;
+            let kept = Said {
+                column: old.column,
+                event: 0,
+                kind: old.kind,
+                text: old.text,
             };
-            let order = by.cmp(&old.stamp);
-            if rules.versions {
-                note_field(&mut clashes, &old, by, value);
-            }
-            if order == Ordering::Greater {
-                keep(scratch, old.column, by, value.kind as u8, value.text.as_bytes());
-            } else {
-                keep(scratch, old.column, old.stamp, old.kind, old.text);
+            match new.next_if(|said| said.column == old.column) {
+                Some(said) => {
+                    if rules.versions {
+                        note_field(&mut clashes, &old, by, &said);
+                    }
+                    if by > old.stamp {
+                        keep(by, said)
+                    } else {
+                        keep(old.stamp, kept)
+                    }
+                }
+                None => keep(old.stamp, kept),
             }
         }
-        for (column, value) in new {
-            keep(scratch, *column, by, value.kind as u8, value.text.as_bytes());
+        for said in new {
+            keep(by, said);
         }
         if !stamps.0.is_empty() || !clashes.is_empty() || self.more.is_some() {
             let more = self.more.get_or_insert_default();
@@ -507,17 +558,13 @@ impl Row {
             clashes.retain(|(_, stamp)| floor.is_none_or(|floor| *stamp > floor));
             more.clashes = clashes;
         }
-        if scratch.len() > self.data.capacity() {
-            self.data.reserve_exact(scratch.len() - self.data.len());
-        }
-        self.data.clear();
-        self.data.extend_from_slice(scratch);
+        self.write(scratch);
         self.set = set;
     }
 }
 
 /// Remembers, for one column, the newest event that contradicts the winner within the winner's version.
-fn note_field(clashes: &mut Vec<(ColumnIx, Stamp)>, old: &Field<'_>, by: Stamp, value: &LogValue<'_>) {
+fn note_field(clashes: &mut Vec<(ColumnIx, Stamp)>, old: &Field<'_>, by: Stamp, said: &Said<'_>) {
     let known = clashes.iter_mut().find(|(column, _)| *column == old.column);
     if by.version() != old.stamp.version() {
         if by > old.stamp {
@@ -525,7 +572,7 @@ fn note_field(clashes: &mut Vec<(ColumnIx, Stamp)>, old: &Field<'_>, by: Stamp, 
         }
         return;
     }
-    if old.says(value) {
+    if old.says(said) {
         return;
     }
     let loser = by.min(old.stamp);
