@@ -1,8 +1,8 @@
 //! `restitch demo`
 
-use super::{Context, not_yet, scan};
+use super::{Context, DONE, console, scan};
 use crate::domain::{Error, Result};
-use crate::sim::{Demo, ORDERS};
+use crate::sim::{Demo, ORDERS, Pace};
 use clap::Args;
 
 /// Makes a seeded incident in a private folder and shows it.
@@ -39,10 +39,15 @@ impl Show {
             return Err(Error::usage(format!("{flag} does not go with `demo`"))
                 .cure("the demo brings its own incident, configuration and ledger"));
         }
-        if !self.headless {
-            return Err(not_yet("the console").cure("`restitch demo --headless` scans the incident"));
+        let mut demo = Demo::new(self.seed, self.orders)?;
+        if self.headless {
+            return scan::scan(context, demo.config());
         }
-        let demo = Demo::new(self.seed, self.orders)?;
-        scan::scan(context, demo.config())
+        demo.start(Pace::LIVE)?;
+        let ended = console::open(globals, demo.config(), demo.clock().clone());
+        // The folder goes first: a signal passed on leaves nobody to remove it.
+        drop(demo);
+        ended?.pass_on();
+        Ok(DONE)
     }
 }

@@ -5,8 +5,10 @@ mod bars;
 mod cases;
 mod claim;
 mod completions;
+mod console;
 mod deeds;
 mod demo;
+mod doctor;
 mod man;
 pub mod out;
 mod parse;
@@ -97,10 +99,14 @@ pub struct Globals {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Open the console; so does no command at all
+    Console,
     /// Show it all on a made-up incident, with a simulated restore and order system
     Demo(demo::Show),
     /// Print the commented default configuration
     PrintConfig,
+    /// Check everything configured, one line each with the cure
+    Doctor,
     /// Read log and restored database, open and update cases
     Scan,
     /// List the cases
@@ -196,7 +202,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     };
     let ended = match cli.command {
         Some(command) => command.run(&mut context),
-        None => Err(not_yet("the console")),
+        None => console::run(&mut context),
     };
     match out.finish().and(ended) {
         Ok(code) => code,
@@ -210,8 +216,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
 impl Command {
     fn run(self, context: &mut Context<'_>) -> Result<u8> {
         match self {
+            Self::Console => console::run(context),
             Self::Demo(args) => args.run(context),
             Self::PrintConfig => print_config::run(context),
+            Self::Doctor => doctor::run(context),
             Self::Scan => scan::run(context),
             Self::Cases(args) => args.run(context),
             Self::Show(args) => args.run(context),
@@ -255,9 +263,4 @@ fn usage(error: &clap::Error) -> u8 {
         complain(&format!("commands: {}", names.join(", ")));
     }
     ErrorKind::Usage.exit_code()
-}
-
-/// An error about something that is not there in this version.
-fn not_yet(what: &str) -> Error {
-    Error::usage(format!("{what} is not available in this version"))
 }

@@ -14,6 +14,7 @@
 //! | [`mod@update`] | what a message changes |
 //! | [`mod@view`], [`pane`], [`widget`], `overlay` | how it looks |
 //! | [`command`], [`keymap`] | the one table of commands, and their keys |
+//! | [`runtime`] | the loop, and the workers behind it |
 //! | [`term`] | the terminal: taken, watched, and given back on every way out |
 
 pub mod command;
@@ -25,6 +26,7 @@ pub mod model;
 pub mod msg;
 mod overlay;
 pub mod pane;
+pub mod runtime;
 pub mod term;
 pub mod update;
 pub mod view;
@@ -33,5 +35,6 @@ pub mod widget;
 pub use effect::Effect;
 pub use model::{Model, Setup};
 pub use msg::Msg;
+pub use runtime::{Ended, Options, run};
 pub use update::{start, update};
 pub use view::view;

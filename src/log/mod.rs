@@ -14,12 +14,14 @@ pub mod hold;
 
 mod fold;
 mod folded;
+mod glance;
 mod json;
 mod read;
 mod rejects;
 mod source;
 
 pub use folded::{Folded, LogRow};
+pub use glance::{Glance, glance};
 pub use read::{LogInput, ReadError, read};
 
 /// What was read, all sources together.

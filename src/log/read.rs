@@ -107,7 +107,7 @@ struct Total {
     names: Vec<SourceNames>,
 }
 
-fn open<'p>(log: &LogConfig, progress: &'p Progress) -> Result<Files<'p>> {
+pub(super) fn open<'p>(log: &LogConfig, progress: &'p Progress) -> Result<Files<'p>> {
     let place = |key: &str| format!("[[log]] {}: {key}", log.name);
     if log.source != SourceKind::File {
         return Err(Error::usage("this version reads logs from files only")

@@ -150,18 +150,15 @@ fn changes(f: &Finding, entity: Option<&Entity>) -> Vec<String> {
 
 /// A value for people, cut where it would fill the screen.
 fn shown(value: &Json) -> String {
-    match value {
-        Json::String(s) => cut(s),
-        Json::Null => "null".to_owned(),
-        other => cut(&other.to_string()),
-    }
-}
-
-/// The beginning of a text that may have any length.
-pub(super) fn cut(text: &str) -> String {
     const MOST: usize = 60;
-    match text.char_indices().nth(MOST) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}…", &text[..end]),
+    let text = match value {
+        Json::String(s) => s.clone(),
+        Json::Null => "null".to_owned(),
+        other => other.to_string(),
+    };
+    if text.chars().count() <= MOST {
+        return text;
     }
+    let cut: String = text.chars().take(MOST).collect();
+    format!("{cut}…")
 }

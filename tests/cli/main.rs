@@ -10,6 +10,7 @@
 mod bad_input;
 mod deeds;
 mod demo;
+mod doctor;
 mod night;
 mod scans;
 mod surface;

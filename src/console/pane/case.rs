@@ -55,7 +55,7 @@ pub fn lines(model: &Model, width: usize) -> Vec<Strip<'static>> {
         return vec![Strip::new().ours(Tone::Dim, "no case")];
     };
     if let Some((_, why)) = model.dead.iter().find(|(feed, _)| *feed == Feed::Case) {
-        let why = safe!("reading the case stopped: {}; ctrl-r starts it again", Safe::of(why));
+        let why = safe!("reading the case stopped, ctrl-r starts it again: {}", Safe::of(why));
         return vec![Strip::new().with(Tone::Bad, why)];
     }
     let Some(loaded) = model.case.current() else {

@@ -46,7 +46,7 @@ pub fn draw(model: &Model, pen: &mut Pen<'_>, areas: &Areas) {
 fn empty(model: &Model) -> Safe<'static> {
     let queue = &model.queue;
     if let Some((_, why)) = model.dead.iter().find(|(feed, _)| *feed == Feed::Rows) {
-        return safe!("reading the cases stopped: {}; ctrl-r starts it again", Safe::of(why));
+        return safe!("reading the cases stopped, ctrl-r starts it again: {}", Safe::of(why));
     }
     if !queue.complete || queue.is_arranging() {
         return Safe::ours("reading cases…");

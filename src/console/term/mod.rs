@@ -14,7 +14,7 @@ pub mod panics;
 pub mod signals;
 mod tty;
 
-pub use mode::{hold, is_held, restore};
+pub use mode::{hold, restore};
 
 use crate::domain::{Error, Result};
 use crate::text;

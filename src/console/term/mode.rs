@@ -29,11 +29,6 @@ pub fn restore() {
     let _ = crossterm::terminal::disable_raw_mode();
 }
 
-/// Whether the terminal is held now.
-pub fn is_held() -> bool {
-    HELD.load(Ordering::SeqCst)
-}
-
 /// As [`restore`], for a terminal that may not read: writes only what it takes at once.
 pub fn restore_without_waiting() {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -7,6 +7,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 thread_local! {
     /// `Some` on a watched thread: the last panic's message and place.
@@ -56,6 +57,23 @@ pub fn watch<T>(task: impl FnOnce() -> T) -> Result<T, String> {
             message
         }
     })
+}
+
+/// In a debug build, panics once where the tests ask for it by this name: what becomes of terminal and panes then is theirs
+/// to see.
+#[allow(
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "the bug that tests ask for; not in a release build"
+)]
+pub fn bug_on_purpose(place: &str) {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if cfg!(debug_assertions)
+        && std::env::var("TEST_BUG_IN_RESTITCH").is_ok_and(|wanted| wanted == place)
+        && !DONE.swap(true, Ordering::SeqCst)
+    {
+        panic!("on purpose \u{1b}]0;owned\u{7}");
+    }
 }
 
 fn said(payload: &(dyn Any + Send)) -> String {

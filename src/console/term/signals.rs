@@ -35,7 +35,7 @@ pub fn listen(tell: impl Fn(Asked) + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
             match signal {
-                SIGHUP => low_level::exit(HUNG_UP),
+                SIGHUP => hung_up(),
                 SIGTSTP => tell(Asked::Suspend),
                 SIGCONT => tell(Asked::Continued),
                 _ => {
@@ -51,7 +51,7 @@ pub fn listen(tell: impl Fn(Asked) + Send + 'static) -> io::Result<()> {
             // Nothing is asked for: the call returns when the other side is closed, and not before.
             let mut fds = [PollFd::new(&tty, PollFlags::empty())];
             if poll(&mut fds, None).is_ok_and(|n| n > 0) {
-                low_level::exit(HUNG_UP);
+                hung_up();
             }
         }
     })?;
@@ -78,6 +78,11 @@ fn insist(signal: i32) {
 pub fn die_of(signal: i32) -> ! {
     let _ = low_level::emulate_default_handler(signal);
     low_level::exit(128 + signal)
+}
+
+/// Ends the process because its terminal is gone: at once, and without a byte to it.
+pub fn hung_up() -> ! {
+    low_level::exit(HUNG_UP)
 }
 
 /// Whether a shell could wake this process after a stop: its group must be a job of a session, not the session itself,

@@ -1,0 +1,108 @@
+//! Changes to the ledger, one at a time and in order, none of them dropped; and the leases that must not lapse while the
+//! person thinks.
+
+use super::super::effect::Deed;
+use super::super::msg::{Msg, Outcome};
+use super::super::term::panics::{self, bug_on_purpose};
+use super::work::Shared;
+use crate::domain::{Error, ErrorKind, Result};
+use crate::ledger::Ledger;
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::Duration;
+
+/// A console's lease: a dropped session frees its cases within a minute.
+const LEASE: Duration = Duration::from_mins(1);
+/// Renewed so often.
+const RENEW: Duration = Duration::from_secs(10);
+
+/// Something to be done.
+#[derive(Debug)]
+pub enum Job {
+    /// A deed and its number.
+    Deed { number: u64, deed: Deed },
+}
+
+/// Does deeds.
+pub fn run(shared: &Shared) -> Result<()> {
+    let mut ledger = shared.open()?;
+    loop {
+        let Job::Deed { number, deed } = shared.deeds.next();
+        let done = panics::watch(|| {
+            bug_on_purpose("deeds");
+            act(shared, &mut ledger, &deed)
+        });
+        let outcome = done.unwrap_or_else(|why| {
+            Err(Error::new(
+                ErrorKind::Unconfirmed,
+                format!("nobody knows whether it was done: {why}"),
+            )
+            .cure("look at the case: what the ledger has is shown there"))
+        });
+        if outcome.as_ref().is_err_and(|e| e.kind == ErrorKind::Unconfirmed) {
+            ledger = shared.open()?;
+        }
+        shared.mailbox.tell(Msg::Deed { number, deed, outcome });
+    }
+}
+
+fn act(shared: &Shared, ledger: &mut Ledger, deed: &Deed) -> Result<Outcome> {
+    let changed = match deed {
+        Deed::Claim(ids) => {
+            let mut chain = BTreeSet::new();
+            for id in ids {
+                chain.extend(ledger.chain(id)?);
+            }
+            let chain: Vec<String> = chain.into_iter().collect();
+            ledger.claim(&chain, LEASE)?;
+            shared.held(|held| held.extend(chain.iter().cloned()));
+            chain
+        }
+        Deed::Drop(ids) => {
+            shared.held(|held| held.retain(|id| !ids.contains(id)));
+            ledger.drop_claims(ids)?;
+            ids.clone()
+        }
+        Deed::Decide(decide) => ledger.decide(decide)?.into_iter().map(|(id, _)| id).collect(),
+        Deed::Done { case, evidence } => {
+            ledger.done(case, evidence)?;
+            vec![case.clone()]
+        }
+        Deed::Note { case, text } => {
+            ledger.note(case, text)?;
+            vec![case.clone()]
+        }
+        Deed::Undo { case, reason } => {
+            ledger.undo(case, reason)?;
+            vec![case.clone()]
+        }
+        Deed::Prove(_) => return Err(Error::failed("reading again is not available in this version")),
+    };
+    Ok(Outcome {
+        words: String::new(),
+        changed,
+    })
+}
+
+/// Renews the leases. Nothing on the screen can hold it up.
+pub fn keep_leases(shared: &Shared) -> Result<()> {
+    let mut ledger = shared.open()?;
+    loop {
+        thread::sleep(RENEW);
+        bug_on_purpose("leases");
+        let held: Vec<String> = shared.held(|held| held.iter().cloned().collect());
+        if held.is_empty() || ledger.claim(&held, LEASE).is_ok() {
+            continue;
+        }
+        // One of them is not ours any more; the others are.
+        for id in held {
+            if let Err(error) = ledger.claim(std::slice::from_ref(&id), LEASE) {
+                if error.kind != ErrorKind::Refused {
+                    return Err(error);
+                }
+                shared.held(|held| held.remove(&id));
+                shared.mailbox.tell(Msg::Changed);
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The scan in the background: asked for by the person, or at the start where none ever ran.
+
+use super::super::model::{Scan, Source};
+use super::super::msg::Msg;
+use super::super::term::panics::bug_on_purpose;
+use super::lane::Lane;
+use super::work::Shared;
+use crate::config::Config;
+use crate::domain::progress::Progress;
+use crate::domain::{Error, Result};
+use crate::job;
+use crate::ledger::Ledger;
+use serde_json::Value as Json;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A reading older than this is shown as late, microseconds.
+const LATE: i64 = 600_000_000;
+
+/// What is asked for, and how far it is.
+#[derive(Debug, Default)]
+pub struct Desk {
+    asked: Lane<()>,
+    running: Mutex<Option<(Arc<Progress>, i64)>>,
+}
+
+impl Desk {
+    /// Asks for a scan; one that runs or is asked for already serves both.
+    pub fn ask(&self) {
+        if self.running().is_none() {
+            self.asked.replace((), |()| true);
+        }
+    }
+
+    /// Asks the running one to stop.
+    pub fn stop(&self) {
+        if let Some((progress, _)) = self.running() {
+            progress.cancel();
+        }
+    }
+
+    /// The worker died.
+    pub fn abandon(&self) {
+        self.run_none();
+        self.asked.abandon();
+    }
+
+    fn running(&self) -> Option<(Arc<Progress>, i64)> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn run_none(&self) {
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Shows the last scan; asks for one where none ever ran and this console may write.
+pub fn at_the_start(shared: &Shared, ledger: &Ledger) -> Result<()> {
+    match ledger.last_scan()? {
+        Some((at, report)) => {
+            shared.mailbox.tell(Msg::Scan(done(at, &report)));
+            tell_sources(shared, Some(at));
+        }
+        None if !shared.readonly && shared.config.restored.is_some() => shared.scan.ask(),
+        None => {}
+    }
+    Ok(())
+}
+
+/// Scans when asked.
+pub fn run(shared: &Shared) -> Result<()> {
+    let mut ledger = shared.open()?;
+    loop {
+        shared.scan.asked.next();
+        bug_on_purpose("scan");
+        let progress = Arc::new(Progress::default());
+        let since = shared.clock.now();
+        *shared.scan.running.lock().unwrap_or_else(PoisonError::into_inner) = Some((Arc::clone(&progress), since));
+        report_progress(shared);
+        let ended = scan_once(&shared.config, &mut ledger, &progress);
+        shared.scan.run_none();
+        let at = shared.clock.now();
+        shared.mailbox.tell(Msg::Scan(match ended {
+            Ok(report) => done(at, &report),
+            Err(error) => Scan::Failed { at, error },
+        }));
+        tell_sources(shared, ledger.last_scan()?.map(|(at, _)| at));
+    }
+}
+
+/// Says how far the running scan is.
+pub fn report_progress(shared: &Shared) {
+    if let Some((progress, since)) = shared.scan.running() {
+        let (stage, done, total) = progress.read();
+        shared.mailbox.tell(Msg::Scan(Scan::Running {
+            stage,
+            done,
+            total,
+            since,
+        }));
+    }
+}
+
+/// Says how old the readings of log and restored database are.
+pub fn tell_sources(shared: &Shared, scanned: Option<i64>) {
+    let source = |name: &str| Source {
+        name: name.to_owned(),
+        read_at: scanned,
+        lost_since: None,
+        late_after: LATE,
+    };
+    shared
+        .mailbox
+        .tell(Msg::Sources(vec![source("restored"), source("log")]));
+}
+
+/// Reads log and restored database and takes what is found into the ledger; the report.
+fn scan_once(config: &Config, ledger: &mut Ledger, progress: &Progress) -> Result<Json> {
+    let scanned = job::scan(config, ledger, progress)?;
+    serde_json::to_value(&scanned.report).map_err(|e| Error::failed(e.to_string()))
+}
+
+/// A report in the model's words.
+fn done(at: i64, report: &Json) -> Scan {
+    let number = |pointer: &str| report.pointer(pointer).and_then(Json::as_u64).unwrap_or(0);
+    let list = |name: &str| report[name].as_array().map(Vec::as_slice).unwrap_or_default();
+    let word = |json: &Json, name: &str| json[name].as_str().unwrap_or("nothing").to_owned();
+    Scan::Done {
+        at,
+        events: number("/log/events"),
+        rows: number("/rows_read"),
+        rejected: number("/log/rejected"),
+        warnings: list("warnings")
+            .iter()
+            .filter_map(|w| w.as_str().map(str::to_owned))
+            .collect(),
+        coverage: list("coverage")
+            .iter()
+            .map(|c| {
+                let (source, entity) = (word(c, "source"), word(c, "entity"));
+                format!("{source} {entity}: {} to {}", word(c, "first"), word(c, "last"))
+            })
+            .collect(),
+    }
+}
