@@ -5,7 +5,7 @@ use super::claims::{chain, held};
 use super::fault::Res;
 use super::follow;
 use super::rows::{case_file, case_no, claim_on, state_of};
-use super::{Ledger, Tx};
+use super::{Ledger, Role, Tx};
 use crate::domain::case::{State, Verb};
 use crate::domain::queue::{CaseFile, Decide};
 use crate::domain::{Error, Result};
@@ -59,7 +59,7 @@ impl Ledger {
         self.deed(deed, |tx| tx.decide(d, verb))
     }
 
-    /// A person did what the decision asked for.
+    /// A person did what the decision asked for. On a completed case that cannot be proven, a lead's word proves it.
     pub fn done(&mut self, id: &str, evidence: &str) -> Result<State> {
         if evidence.trim().is_empty() {
             return Err(Error::usage("`done` needs the evidence").cure("--evidence TEXT"));
@@ -73,22 +73,29 @@ impl Ledger {
             tx.require_operator()?;
             let case = tx.standing(id)?;
             tx.refuse_held_by_others(id, case.no)?;
-            let (State::ToDo, Some(key)) = (case.state, &case.key) else {
+            // What the order of states cannot show for `complete`, a lead may confirm.
+            let confirms = case.state == State::Applied && case.verb == Some(Verb::Complete) && tx.role == Role::Lead;
+            let Some(key) = case.key.as_ref().filter(|_| case.state == State::ToDo || confirms) else {
                 return Err(Error::refused(format!("{id} is {}, not to do", case.state.words())).into());
+            };
+            let (next, why) = if confirms {
+                (State::Proven, format!("confirmed: {evidence}"))
+            } else {
+                (State::Applied, evidence.to_owned())
             };
             tx.db.execute(
                 "UPDATE decided SET evidence = ?3 WHERE key = ?1 AND no = ?2",
                 (key, case.no, evidence),
             )?;
-            tx.set_state(case.no, State::Applied)?;
+            tx.set_state(case.no, next)?;
             tx.audit(Deed {
                 verb: case.verb.map(Verb::name),
                 key: Some(key),
                 outcome: "ok",
-                why: Some(evidence),
+                why: Some(&why),
                 ..deed
             })?;
-            Ok(State::Applied)
+            Ok(next)
         })
     }
 

@@ -6,11 +6,13 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
+//! | `body` | a found case, packed |
 //! | `file`, `fault` | the file's rights; errors for people |
 //! | `place` | where a case stands in the queue |
 //! | `follow` | which findings are new after a decision |
 
 mod audit;
+mod body;
 mod claims;
 mod decide;
 mod fault;
@@ -23,7 +25,7 @@ mod scan;
 pub mod who;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::config::{Config, DbUrl, EffectConfig};
 use crate::domain::schema::Schema;

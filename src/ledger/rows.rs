@@ -1,9 +1,9 @@
 //! Reading the queue and the cases.
 
-use super::Ledger;
 use super::fault::{Fault, Res};
+use super::{Ledger, body};
 use crate::domain::Result;
-use crate::domain::case::{FoundCase, State, Verb};
+use crate::domain::case::{State, Verb};
 use crate::domain::finding::Kind;
 use crate::domain::queue::{CaseFile, CaseRow, Claim, Counts, Decision, Filter, Note, Reject};
 use crate::domain::schema::ORDER;
@@ -65,9 +65,10 @@ fn condition(filter: &Filter, incident: i64) -> (String, Vec<Value>) {
         values.push(Value::Integer(mask(&[kind])));
     }
     if let Some(order) = &filter.order {
-        sql.push_str(" AND (c.id = ? OR c.label = ?)");
-        values.push(Value::Text(format!("{ORDER}:{order}")));
-        values.push(Value::Text(order.clone()));
+        sql.push_str(" AND c.no IN (SELECT no FROM cases WHERE incident = ? AND id = ? UNION SELECT no FROM cases WHERE incident = ? AND label = ?)");
+        let incident = Value::Integer(incident);
+        values.extend([incident.clone(), Value::Text(format!("{ORDER}:{order}"))]);
+        values.extend([incident, Value::Text(order.clone())]);
     }
     (sql, values)
 }
@@ -152,7 +153,7 @@ pub(super) fn case_file(db: &Connection, incident: i64, no: i64, now: i64) -> Re
         .query_map((incident, &id), |r| Ok((r.get(0)?, r.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     Ok(CaseFile {
-        found: serde_json::from_slice::<FoundCase>(&body)?,
+        found: body::unpack(&body)?,
         state: state_of(&state),
         claim: claim_on(db, no, now)?,
         disproven,
@@ -302,10 +303,15 @@ impl Ledger {
             if case_no(db, incident, text)?.is_some() {
                 return Ok(vec![text.to_owned()]);
             }
-            let mut statement = db.prepare_cached(
-                "SELECT id FROM cases WHERE incident = ?1 AND (id = ?2 OR label = ?3) ORDER BY place, no",
-            )?;
-            let found = statement.query_map((incident, format!("{ORDER}:{text}"), text), |r| r.get(0))?;
+            let filter = Filter {
+                order: Some(text.to_owned()),
+                ..Filter::default()
+            };
+            let (condition, values) = condition(&filter, incident);
+            let mut statement = db.prepare_cached(&format!(
+                "SELECT c.id FROM cases c WHERE {condition} ORDER BY c.place, c.no"
+            ))?;
+            let found = statement.query_map(params_from_iter(values), |r| r.get(0))?;
             Ok(found.collect::<rusqlite::Result<_>>()?)
         })
     }

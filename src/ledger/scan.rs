@@ -1,6 +1,7 @@
 //! Taking in what a scan found: cases open, update and go; decisions stay.
 
 use super::audit::Deed;
+use super::body::Packer;
 use super::fault::Res;
 use super::follow::{self, Seen};
 use super::rows::{mask, state_of};
@@ -11,7 +12,6 @@ use crate::domain::queue::{Reject, ScanCounts};
 use crate::domain::{Error, Result};
 use rusqlite::{OptionalExtension, params};
 use serde_json::Value as Json;
-use sha2::{Digest, Sha256};
 
 /// A case as the ledger knows it before the scan.
 struct Known {
@@ -64,16 +64,20 @@ impl Tx<'_> {
     ) -> Res<ScanCounts> {
         self.enter_attempt()?;
         progress.begin(Stage::Writing, u64::try_from(cases.size_hint().0).unwrap_or(0));
-        let mut counts = ScanCounts::default();
-        // One bit a case: what was found this time.
-        let mut seen = Bits::default();
+        let mut intake = Intake {
+            tx: self,
+            packer: Packer::new()?,
+            seen: Bits::default(),
+            counts: ScanCounts::default(),
+        };
         for case in cases {
-            self.store_case(&case, &mut seen, &mut counts)?;
+            intake.store_case(&case)?;
             progress.add(1);
             if progress.is_cancelled() {
                 return Err(Error::failed("the scan was stopped; the ledger is as it was before").into());
             }
         }
+        let Intake { seen, mut counts, .. } = intake;
         self.let_go(&seen, &mut counts)?;
         self.count_waiting()?;
         self.store_rejects(rejects)?;
@@ -128,128 +132,6 @@ impl Tx<'_> {
              ON CONFLICT DO UPDATE SET restored_to = coalesce(restored_to, excluded.restored_to)",
             params![self.incident, self.attempt, self.restored_to],
         )?;
-        Ok(())
-    }
-
-    fn store_case(&self, case: &FoundCase, seen: &mut Bits, counts: &mut ScanCounts) -> Res<()> {
-        let body = serde_json::to_vec(case)?;
-        let digest = &Sha256::digest(&body)[..16];
-        let Some(known) = self.known(&case.id, digest)? else {
-            seen.set(self.insert(case, &body, digest)?);
-            counts.opened += 1;
-            return Ok(());
-        };
-        if !seen.set(known.no) {
-            return Err(Error::failed(format!("the scan found case {} twice", case.id)).into());
-        }
-        let opens = match known.state {
-            State::Gone => true,
-            State::Proven => self.opens_again(&known, case)?,
-            _ => false,
-        };
-        if !known.same || opens {
-            self.update(&known, case, &body, digest)?;
-        }
-        if opens {
-            self.db
-                .prepare_cached(
-                    "UPDATE cases SET state = 'open', verb = NULL, decision = NULL, disproven = 0 WHERE no = ?1",
-                )?
-                .execute([known.no])?;
-            counts.opened += 1;
-            if known.state == State::Proven {
-                self.audit(Deed {
-                    action: "open",
-                    case: Some(&case.id),
-                    key: known.decision.as_deref(),
-                    outcome: "ok",
-                    why: Some("found again, with findings that its decision did not cover"),
-                    ..Deed::default()
-                })?;
-            }
-        } else if !known.same {
-            counts.updated += 1;
-        }
-        Ok(())
-    }
-
-    fn known(&self, id: &str, digest: &[u8]) -> Res<Option<Known>> {
-        let found = self
-            .db
-            .prepare_cached("SELECT no, state, digest, waits, decision FROM cases WHERE incident = ?1 AND id = ?2")?
-            .query_row((self.incident, id), |r| {
-                Ok(Known {
-                    no: r.get(0)?,
-                    state: state_of(r.get_ref(1)?.as_str()?),
-                    same: r.get_ref(2)?.as_blob()? == digest,
-                    waits: r.get::<_, i64>(3)? > 0,
-                    decision: r.get(4)?,
-                })
-            })
-            .optional()?;
-        Ok(found)
-    }
-
-    fn insert(&self, case: &FoundCase, body: &[u8], digest: &[u8]) -> Res<i64> {
-        self.db
-            .prepare_cached(
-                "INSERT INTO cases (incident, id, place, state, kinds, label, action, show, dies_at, waits, digest)
-                 VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-            )?
-            .execute(params![
-                self.incident,
-                case.id,
-                place::of(case),
-                mask(&case.kinds()),
-                case.label,
-                case.action,
-                serde_json::to_string(&case.show)?,
-                place::dies_at(case),
-                number(case.blocked_by.len()),
-                digest
-            ])?;
-        let no = self.db.last_insert_rowid();
-        self.db
-            .prepare_cached("INSERT INTO found (no, body) VALUES (?1, ?2)")?
-            .execute((no, body))?;
-        self.store_waits(no, case)?;
-        Ok(no)
-    }
-
-    fn update(&self, known: &Known, case: &FoundCase, body: &[u8], digest: &[u8]) -> Res<()> {
-        self.db
-            .prepare_cached(
-                "UPDATE cases SET place = ?2, kinds = ?3, label = ?4, action = ?5, show = ?6, dies_at = ?7, waits = ?8,
-                                  waited_for = 0, digest = ?9 WHERE no = ?1",
-            )?
-            .execute(params![
-                known.no,
-                place::of(case),
-                mask(&case.kinds()),
-                case.label,
-                case.action,
-                serde_json::to_string(&case.show)?,
-                place::dies_at(case),
-                number(case.blocked_by.len()),
-                digest
-            ])?;
-        self.db
-            .prepare_cached("UPDATE found SET body = ?2 WHERE no = ?1")?
-            .execute((known.no, body))?;
-        if known.waits {
-            self.db
-                .prepare_cached("DELETE FROM waits WHERE no = ?1")?
-                .execute([known.no])?;
-        }
-        self.store_waits(known.no, case)
-    }
-
-    fn store_waits(&self, no: i64, case: &FoundCase) -> Res<()> {
-        for (nth, id) in case.blocked_by.iter().enumerate() {
-            self.db
-                .prepare_cached("INSERT INTO waits (no, nth, incident, for_id) VALUES (?1, ?2, ?3, ?4)")?
-                .execute(params![no, number(nth), self.incident, id])?;
-        }
         Ok(())
     }
 
@@ -338,11 +220,152 @@ impl Tx<'_> {
     }
 }
 
+/// Takes in case by case.
+struct Intake<'t, 'a> {
+    tx: &'t Tx<'a>,
+    packer: Packer,
+    /// What was found this time.
+    seen: Bits,
+    counts: ScanCounts,
+}
+
+impl Intake<'_, '_> {
+    fn store_case(&mut self, case: &FoundCase) -> Res<()> {
+        let digest = self.packer.take(case)?;
+        let Some(known) = self.known(&case.id, &digest)? else {
+            let no = self.insert(case, &digest)?;
+            self.seen.set(no);
+            self.counts.opened += 1;
+            return Ok(());
+        };
+        if !self.seen.set(known.no) {
+            return Err(Error::failed(format!("the scan found case {} twice", case.id)).into());
+        }
+        let opens = match known.state {
+            State::Gone => true,
+            State::Proven => self.tx.opens_again(&known, case)?,
+            _ => false,
+        };
+        if !known.same || opens {
+            self.update(&known, case, &digest)?;
+        }
+        if opens {
+            self.tx
+                .db
+                .prepare_cached(
+                    "UPDATE cases SET state = 'open', verb = NULL, decision = NULL, disproven = 0 WHERE no = ?1",
+                )?
+                .execute([known.no])?;
+            self.counts.opened += 1;
+            if known.state == State::Proven {
+                self.tx.audit(Deed {
+                    action: "open",
+                    case: Some(&case.id),
+                    key: known.decision.as_deref(),
+                    outcome: "ok",
+                    why: Some("found again, with findings that its decision did not cover"),
+                    ..Deed::default()
+                })?;
+            }
+        } else if !known.same {
+            self.counts.updated += 1;
+        }
+        Ok(())
+    }
+
+    fn known(&self, id: &str, digest: &[u8]) -> Res<Option<Known>> {
+        let found = self
+            .tx
+            .db
+            .prepare_cached("SELECT no, state, digest, waits, decision FROM cases WHERE incident = ?1 AND id = ?2")?
+            .query_row((self.tx.incident, id), |r| {
+                Ok(Known {
+                    no: r.get(0)?,
+                    state: state_of(r.get_ref(1)?.as_str()?),
+                    same: r.get_ref(2)?.as_blob()? == digest,
+                    waits: r.get::<_, i64>(3)? > 0,
+                    decision: r.get(4)?,
+                })
+            })
+            .optional()?;
+        Ok(found)
+    }
+
+    fn insert(&mut self, case: &FoundCase, digest: &[u8]) -> Res<i64> {
+        self.tx
+            .db
+            .prepare_cached(
+                "INSERT INTO cases (incident, id, place, state, kinds, label, action, show, dies_at, waits, digest)
+                 VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                self.tx.incident,
+                case.id,
+                place::of(case),
+                mask(&case.kinds()),
+                case.label,
+                case.action,
+                serde_json::to_string(&case.show)?,
+                place::dies_at(case),
+                number(case.blocked_by.len()),
+                digest
+            ])?;
+        let no = self.tx.db.last_insert_rowid();
+        self.tx
+            .db
+            .prepare_cached("INSERT INTO found (no, body) VALUES (?1, ?2)")?
+            .execute((no, self.packer.pack()?))?;
+        self.store_waits(no, case)?;
+        Ok(no)
+    }
+
+    fn update(&mut self, known: &Known, case: &FoundCase, digest: &[u8]) -> Res<()> {
+        self.tx
+            .db
+            .prepare_cached(
+                "UPDATE cases SET place = ?2, kinds = ?3, label = ?4, action = ?5, show = ?6, dies_at = ?7, waits = ?8,
+                                  waited_for = 0, digest = ?9 WHERE no = ?1",
+            )?
+            .execute(params![
+                known.no,
+                place::of(case),
+                mask(&case.kinds()),
+                case.label,
+                case.action,
+                serde_json::to_string(&case.show)?,
+                place::dies_at(case),
+                number(case.blocked_by.len()),
+                digest
+            ])?;
+        self.tx
+            .db
+            .prepare_cached("UPDATE found SET body = ?2 WHERE no = ?1")?
+            .execute((known.no, self.packer.pack()?))?;
+        if known.waits {
+            self.tx
+                .db
+                .prepare_cached("DELETE FROM waits WHERE no = ?1")?
+                .execute([known.no])?;
+        }
+        self.store_waits(known.no, case)
+    }
+
+    fn store_waits(&self, no: i64, case: &FoundCase) -> Res<()> {
+        for (nth, id) in case.blocked_by.iter().enumerate() {
+            self.tx
+                .db
+                .prepare_cached("INSERT INTO waits (no, nth, incident, for_id) VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![no, number(nth), self.tx.incident, id])?;
+        }
+        Ok(())
+    }
+}
+
 fn number(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-/// A set of case numbers.
+/// A set of case numbers, one bit each.
 #[derive(Default)]
 struct Bits(Vec<u64>);
 

@@ -150,15 +150,18 @@ fn changes(f: &Finding, entity: Option<&Entity>) -> Vec<String> {
 
 /// A value for people, cut where it would fill the screen.
 fn shown(value: &Json) -> String {
-    const MOST: usize = 60;
-    let text = match value {
-        Json::String(s) => s.clone(),
+    match value {
+        Json::String(s) => cut(s),
         Json::Null => "null".to_owned(),
-        other => other.to_string(),
-    };
-    if text.chars().count() <= MOST {
-        return text;
+        other => cut(&other.to_string()),
     }
-    let cut: String = text.chars().take(MOST).collect();
-    format!("{cut}…")
+}
+
+/// The beginning of a text that may have any length.
+pub(super) fn cut(text: &str) -> String {
+    const MOST: usize = 60;
+    match text.char_indices().nth(MOST) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
 }

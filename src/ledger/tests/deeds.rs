@@ -356,3 +356,20 @@ fn notes_are_kept_in_order() {
     assert_eq!(said, [("ana", "billing says yes"), ("li", "so does the customer")]);
     assert_eq!(ana.note("order:1", "").unwrap_err().kind, ErrorKind::Usage);
 }
+
+#[test]
+fn a_lead_may_confirm_what_was_completed() {
+    let (room, mut ana) = room_with(vec![order("1", &[Kind::Lost])]);
+    claim(&mut ana, &["order:1"]);
+    ana.decide(&asking("order:1", Verb::Complete)).unwrap();
+    refused(ana.done("order:1", "I saw it"));
+    ana.drop_claims(&ids(&["order:1"])).unwrap();
+    let mut sam = room.open("sam");
+    assert_eq!(sam.done("order:1", "I saw it").unwrap(), State::Proven);
+    refused(sam.done("order:1", "again"));
+    let last = trail(&sam).into_iter().rfind(|l| l.action == "done").unwrap();
+    assert_eq!(
+        (last.who.as_str(), last.why.as_deref()),
+        ("sam", Some("confirmed: I saw it"))
+    );
+}

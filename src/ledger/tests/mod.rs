@@ -22,7 +22,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 const T0: i64 = 1_795_356_300_000_000;
 
 /// A folder with a ledger, a clock, and people who open it.
-pub(super) struct Room {
+pub(crate) struct Room {
     folder: TempDir,
     pub config: Config,
     clock: Arc<AtomicI64>,
@@ -82,7 +82,7 @@ impl Room {
     }
 }
 
-pub(super) fn schema() -> Schema {
+pub(crate) fn schema() -> Schema {
     let entity = |name: &str, table: &str| Entity {
         name: name.to_owned(),
         table: table.to_owned(),
@@ -104,7 +104,7 @@ pub(super) fn schema() -> Schema {
     }
 }
 
-pub(super) fn finding(entity: &str, key: &str, kind: Kind) -> Finding {
+pub(crate) fn finding(entity: &str, key: &str, kind: Kind) -> Finding {
     Finding {
         entity: entity.to_owned(),
         key: key.to_owned(),
@@ -129,7 +129,7 @@ pub(super) fn finding(entity: &str, key: &str, kind: Kind) -> Finding {
 }
 
 /// The case of an order with these findings on its own row.
-pub(super) fn order(key: &str, kinds: &[Kind]) -> FoundCase {
+pub(crate) fn order(key: &str, kinds: &[Kind]) -> FoundCase {
     let lost = kinds.contains(&Kind::Lost) || kinds.contains(&Kind::Moved);
     FoundCase {
         id: format!("order:{key}"),
@@ -163,7 +163,7 @@ pub(super) fn order(key: &str, kinds: &[Kind]) -> FoundCase {
 }
 
 /// As [`order`], waiting for other orders: what it refers to was lost with them.
-pub(super) fn waiting(key: &str, kinds: &[Kind], blockers: &[&str]) -> FoundCase {
+pub(crate) fn waiting(key: &str, kinds: &[Kind], blockers: &[&str]) -> FoundCase {
     let mut case = order(key, kinds);
     case.blocked_by = blockers.iter().map(|b| format!("order:{b}")).collect();
     case.missing = blockers
@@ -177,19 +177,19 @@ pub(super) fn waiting(key: &str, kinds: &[Kind], blockers: &[&str]) -> FoundCase
     case
 }
 
-pub(super) fn store(ledger: &mut Ledger, cases: Vec<FoundCase>) -> ScanCounts {
+pub(crate) fn store(ledger: &mut Ledger, cases: Vec<FoundCase>) -> ScanCounts {
     let report = json!({"attempt": 1});
     ledger
         .store_scan(&mut cases.into_iter(), &[], &report, &Progress::default())
         .unwrap()
 }
 
-pub(super) fn claim(ledger: &mut Ledger, ids: &[&str]) {
+pub(crate) fn claim(ledger: &mut Ledger, ids: &[&str]) {
     let ids: Vec<String> = ids.iter().map(|i| (*i).to_owned()).collect();
     ledger.claim(&ids, MINUTE).unwrap();
 }
 
-pub(super) fn asking(case: &str, verb: Verb) -> Decide {
+pub(crate) fn asking(case: &str, verb: Verb) -> Decide {
     Decide {
         case: case.to_owned(),
         key: new_key(),
@@ -204,7 +204,7 @@ pub(super) fn asking(case: &str, verb: Verb) -> Decide {
     }
 }
 
-pub(super) trait Tap: Sized {
+pub(crate) trait Tap: Sized {
     fn tap(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
@@ -212,7 +212,7 @@ pub(super) trait Tap: Sized {
 }
 impl<T> Tap for T {}
 
-pub(super) fn rows(ledger: &Ledger) -> Vec<CaseRow> {
+pub(crate) fn rows(ledger: &Ledger) -> Vec<CaseRow> {
     let mut rows = Vec::new();
     ledger
         .each_row(&Filter::default(), &mut |row| {
@@ -223,15 +223,15 @@ pub(super) fn rows(ledger: &Ledger) -> Vec<CaseRow> {
     rows
 }
 
-pub(super) fn labels(ledger: &Ledger) -> Vec<String> {
+pub(crate) fn labels(ledger: &Ledger) -> Vec<String> {
     rows(ledger).into_iter().map(|r| r.label.into()).collect()
 }
 
-pub(super) fn state(ledger: &Ledger, id: &str) -> State {
+pub(crate) fn state(ledger: &Ledger, id: &str) -> State {
     ledger.case(id).unwrap().unwrap().state
 }
 
-pub(super) fn trail(ledger: &Ledger) -> Vec<AuditLine> {
+pub(crate) fn trail(ledger: &Ledger) -> Vec<AuditLine> {
     let mut lines = Vec::new();
     ledger
         .audit(&mut |line| {
@@ -242,7 +242,7 @@ pub(super) fn trail(ledger: &Ledger) -> Vec<AuditLine> {
     lines
 }
 
-pub(super) fn refused<T: std::fmt::Debug>(result: crate::domain::Result<T>) -> String {
+pub(crate) fn refused<T: std::fmt::Debug>(result: crate::domain::Result<T>) -> String {
     let error = result.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Refused, "{error}");
     error.what

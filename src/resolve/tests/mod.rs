@@ -1,0 +1,506 @@
+mod proofs;
+
+use crate::config::EffectConfig;
+use crate::domain::case::{Advice, FamilyField, FamilyRef, FamilyRow, FoundCase, State, Verb};
+use crate::domain::finding::{FieldDiff, Kind, Missing};
+use crate::domain::queue::{CaseFile, Claim, Decision};
+use crate::domain::schema::{Owner, Reference, Schema};
+use crate::ledger::Role;
+use crate::ledger::tests::{Tap, finding, order, schema, waiting};
+use crate::resolve::guards::{Around, Offer, RULES, offers};
+use crate::resolve::steps;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+fn file(found: FoundCase) -> CaseFile {
+    CaseFile {
+        found,
+        state: State::Open,
+        claim: None,
+        disproven: false,
+        decision: None,
+        notes: Vec::new(),
+        waited_for_by: Vec::new(),
+    }
+}
+
+fn held_by(mut file: CaseFile, by: &str) -> CaseFile {
+    file.claim = Some(Claim {
+        by: by.to_owned(),
+        until: 1,
+        fence: 1,
+    });
+    file
+}
+
+fn decided(mut file: CaseFile, verb: Verb, state: State) -> CaseFile {
+    file.state = state;
+    file.decision = Some(Decision {
+        key: "k".to_owned(),
+        verb,
+        reason: "r".to_owned(),
+        by: "ana".to_owned(),
+        at: 0,
+        reference: None,
+        to: None,
+        evidence: None,
+        until: None,
+        steps: Vec::new(),
+        assignee: None,
+        wanted: None,
+        proof: None,
+    });
+    file
+}
+
+fn menu(case: &CaseFile, waits_for: &[CaseFile]) -> Vec<Offer> {
+    menu_of(case, waits_for, Role::Operator, &schema(), &BTreeMap::new())
+}
+
+fn menu_of(
+    case: &CaseFile,
+    waits_for: &[CaseFile],
+    role: Role,
+    schema: &Schema,
+    effects: &BTreeMap<String, EffectConfig>,
+) -> Vec<Offer> {
+    offers(
+        case,
+        Around {
+            schema,
+            effects,
+            who: "ana",
+            role,
+            waits_for,
+        },
+    )
+}
+
+fn of(menu: &[Offer], verb: Verb) -> &Offer {
+    menu.iter().find(|o| o.verb == verb).unwrap()
+}
+
+fn why(case: &CaseFile, waits_for: &[CaseFile], verb: Verb) -> String {
+    of(&menu(case, waits_for), verb).refused.clone().unwrap_or_default()
+}
+
+/// A row that no order owns.
+fn product(kinds: &[Kind]) -> FoundCase {
+    order("P3", kinds).tap(|c| {
+        c.id = "inventory_item:P3".to_owned();
+        c.order = None;
+        c.label = "P3".to_owned();
+        for f in &mut c.findings {
+            f.entity = "inventory_item".to_owned();
+        }
+        for r in &mut c.family {
+            r.entity = "inventory_item".to_owned();
+        }
+    })
+}
+
+fn in_hold(kinds: &[Kind]) -> FoundCase {
+    order("SFH-1", kinds).tap(|c| {
+        c.id = "held:SFH-1".to_owned();
+        c.order = None;
+        c.family.clear();
+    })
+}
+
+/// A case, what it waits for, a verb, and the reason against it (empty: none).
+type Row = (&'static str, FoundCase, Vec<CaseFile>, Verb, &'static str);
+
+#[allow(clippy::too_many_lines, reason = "a table")]
+fn table() -> Vec<Row> {
+    use Kind::{Collided, Contradicted, Expired, InDoubt, Lost, Moved, Orphaned, Regressed, Undeleted};
+    use Verb::{Cancel, Complete, Reapply, Relink, Resubmit, Supersede};
+    let blocked = || waiting("2", &[Lost, Orphaned], &["1"]);
+    let first = || file(order("1", &[Lost]));
+    vec![
+        ("no order", product(&[Lost]), vec![], Resubmit, "no order owns this row"),
+        (
+            "no order",
+            product(&[Lost]),
+            vec![],
+            Supersede,
+            "no order owns this row",
+        ),
+        ("no order", product(&[Lost]), vec![], Cancel, "no order owns this row"),
+        ("no order", product(&[Undeleted]), vec![], Reapply, ""),
+        (
+            "reused",
+            order("1", &[Collided]),
+            vec![],
+            Reapply,
+            "the key of SFO-1 was reused",
+        ),
+        (
+            "reused, asked by a waiting case",
+            blocked(),
+            vec![file(order("1", &[Collided]))],
+            Reapply,
+            "key of SFO-1 was reused",
+        ),
+        (
+            "moved",
+            order("1", &[Moved]),
+            vec![],
+            Reapply,
+            "SFO-1 came back by itself as 55",
+        ),
+        (
+            "kept",
+            blocked(),
+            vec![decided(first(), Verb::Keep, State::Proven)],
+            Reapply,
+            "SFO-1 was decided keep",
+        ),
+        (
+            "cancelled",
+            blocked(),
+            vec![decided(first(), Verb::Cancel, State::ToDo)],
+            Reapply,
+            "SFO-1 was decided cancel",
+        ),
+        (
+            "coming",
+            blocked(),
+            vec![decided(first(), Verb::Reapply, State::ToDo)],
+            Reapply,
+            "",
+        ),
+        (
+            "nobody has it",
+            waiting("2", &[Lost, Orphaned], &["1"]),
+            vec![],
+            Reapply,
+            "the log brings no order 1 back",
+        ),
+        ("comes along", blocked(), vec![first()], Reapply, ""),
+        (
+            "only a reference",
+            waiting("2", &[Orphaned], &["1"]),
+            vec![first()],
+            Reapply,
+            "",
+        ),
+        (
+            "nothing to write",
+            order("1", &[InDoubt]),
+            vec![],
+            Reapply,
+            "no row of it differs",
+        ),
+        ("differs", order("1", &[Regressed]), vec![], Reapply, ""),
+        ("held", in_hold(&[Orphaned]), vec![], Resubmit, "still in the hold"),
+        ("expired", in_hold(&[Expired]), vec![], Resubmit, ""),
+        (
+            "there",
+            order("1", &[Regressed]),
+            vec![],
+            Resubmit,
+            "SFO-1 is there: it would be done twice",
+        ),
+        (
+            "moved",
+            order("1", &[Moved]),
+            vec![],
+            Resubmit,
+            "SFO-1 came back by itself",
+        ),
+        ("key reused by another", order("1", &[Collided]), vec![], Resubmit, ""),
+        (
+            "nowhere",
+            order("1", &[Lost]).tap(|c| c.family.clear()),
+            vec![],
+            Resubmit,
+            "the log has no order SFO-1",
+        ),
+        (
+            "needs another",
+            blocked(),
+            vec![first()],
+            Resubmit,
+            "SFO-1 must come back first",
+        ),
+        ("lost", order("1", &[Lost]), vec![], Resubmit, ""),
+        (
+            "whole",
+            order("1", &[Lost]),
+            vec![],
+            Relink,
+            "refers to nothing that is missing",
+        ),
+        ("missing", blocked(), vec![first()], Relink, ""),
+        (
+            "orphaned",
+            waiting("2", &[Orphaned], &["1"]),
+            vec![],
+            Complete,
+            "nothing to complete",
+        ),
+        (
+            "undeleted",
+            order("1", &[Undeleted]),
+            vec![],
+            Complete,
+            "nothing to complete",
+        ),
+        ("in doubt", order("1", &[InDoubt]), vec![], Complete, ""),
+        ("regressed", order("1", &[Regressed]), vec![], Complete, ""),
+        ("unclear", order("1", &[Contradicted]), vec![], Complete, ""),
+        ("held", in_hold(&[Orphaned]), vec![], Cancel, "in the hold only"),
+        ("lost", order("1", &[Lost]), vec![], Cancel, ""),
+        ("lost", order("1", &[Lost]), vec![], Supersede, ""),
+    ]
+}
+
+#[test]
+fn the_rules() {
+    for (what, case, waits_for, verb, expected) in table() {
+        let case = file(case);
+        let told = why(&case, &waits_for, verb);
+        if expected.is_empty() {
+            assert_eq!(told, "", "{what}: {}", verb.name());
+        } else {
+            assert!(told.contains(expected), "{what}: {}: {told:?}", verb.name());
+        }
+        for free in [Verb::Keep, Verb::Park, Verb::Escalate] {
+            assert_eq!(why(&case, &waits_for, free), "", "{what}: {}", free.name());
+        }
+    }
+}
+
+/// Each rule refuses a case of the table, and each verb of the rules is allowed on another.
+#[test]
+fn every_rule_has_its_row() {
+    let table = table();
+    for verb in RULES.iter().flat_map(|(verbs, _)| verbs.iter()) {
+        let of_verb = |allowed: bool| table.iter().any(|(.., v, why)| v == verb && why.is_empty() == allowed);
+        assert!(of_verb(true) && of_verb(false), "{}", verb.name());
+    }
+    // `no_state_counts_as_cancelled` depends on the configuration, not on the case.
+    let mut schema = schema();
+    schema.entities[0].cancelled.clear();
+    let menu = menu_of(
+        &file(order("1", &[Kind::Lost])),
+        &[],
+        Role::Lead,
+        &schema,
+        &BTreeMap::new(),
+    );
+    assert!(
+        of(&menu, Verb::Cancel)
+            .refused
+            .as_ref()
+            .unwrap()
+            .contains("no state is configured")
+    );
+}
+
+#[test]
+fn role_state_holder_and_effect_come_before_the_rules() {
+    let case = file(order("1", &[Kind::Lost]));
+    let all = |menu: Vec<Offer>, words: &str| {
+        assert!(
+            menu.iter()
+                .all(|o| o.refused.as_ref().is_some_and(|r| r.contains(words))),
+            "{words}: {menu:?}"
+        );
+    };
+    all(
+        menu_of(&case, &[], Role::Viewer, &schema(), &BTreeMap::new()),
+        "may look",
+    );
+    all(menu(&held_by(case.clone(), "li"), &[]), "li holds it");
+    for (state, words) in [
+        (State::ToDo, "to do already"),
+        (State::Applied, "applied already"),
+        (State::Unconfirmed, "unconfirmed already"),
+        (State::Proven, "proven already"),
+        (State::Gone, "gone"),
+    ] {
+        all(menu(&decided(case.clone(), Verb::Reapply, state), &[]), words);
+    }
+    for state in [State::Parked, State::Escalated] {
+        assert_eq!(why(&decided(case.clone(), Verb::Park, state), &[], Verb::Reapply), "");
+    }
+    let effect = EffectConfig {
+        kind: "kafka".to_owned(),
+        settings: BTreeMap::new(),
+    };
+    let effects = BTreeMap::from([("resubmit".to_owned(), effect)]);
+    let menu = menu_of(&case, &[], Role::Operator, &schema(), &effects);
+    assert!(of(&menu, Verb::Resubmit).refused.as_ref().unwrap().contains("kafka"));
+    assert_eq!(of(&menu, Verb::Reapply).refused, None);
+}
+
+#[test]
+fn a_chain_is_written_only_by_who_holds_all_of_it() {
+    let case = || file(waiting("2", &[Kind::Lost], &["1"]));
+    let blocker = || file(order("1", &[Kind::Lost]));
+    let told = |case: CaseFile, blocker: CaseFile| why(&case, &[blocker], Verb::Reapply);
+    assert_eq!(
+        told(case(), blocker()),
+        "",
+        "before the claim the menu says what could be done"
+    );
+    assert!(told(held_by(case(), "ana"), blocker()).contains("claim the chain"));
+    assert_eq!(told(case(), held_by(blocker(), "li")), "li holds SFO-1");
+    assert_eq!(told(held_by(case(), "ana"), held_by(blocker(), "ana")), "");
+    let menu = menu(&held_by(case(), "ana"), &[held_by(blocker(), "ana")]);
+    assert_eq!(of(&menu, Verb::Reapply).also, ["order:1"]);
+    assert!(menu.iter().all(|o| o.verb == Verb::Reapply || o.also.is_empty()));
+}
+
+#[test]
+fn the_menu_says_what_each_verb_would_do() {
+    let mut lost = order("41", &[Kind::Lost]);
+    lost.findings.push(finding("inventory_item", "12", Kind::Lost));
+    lost.findings.push(finding("order_item", "77", Kind::Lost));
+    let mut case = waiting("12", &[Kind::Lost, Kind::Orphaned], &["41"]);
+    case.label = "SFM-12".to_owned();
+    case.missing = vec![Missing {
+        entity: "inventory_item".to_owned(),
+        column: None,
+        key: "12".to_owned(),
+    }];
+    case.findings.push(finding("order_item", "1201", Kind::Lost));
+    case.findings.push(finding("plan_item", "973", Kind::Lost));
+    case.advice = Some(Advice {
+        verb: Verb::Park,
+        why: String::new(),
+    });
+    let menu = menu(&file(case), &[file(lost)]);
+    assert_eq!(menu.iter().map(|o| o.verb).collect::<Vec<_>>(), Verb::ALL);
+    let what = |verb| of(&menu, verb).what.as_str();
+    assert_eq!(
+        what(Verb::Reapply),
+        "re-create SFO-41, inventory item 12, SFM-12: 6 rows"
+    );
+    assert_eq!(what(Verb::Resubmit), "send SFM-12 to the order intake again");
+    assert_eq!(what(Verb::Relink), "point at another row instead of inventory item 12");
+    assert_eq!(what(Verb::Keep), "leave it as restored: stays lost, orphaned");
+    assert!(of(&menu, Verb::Park).advised && !of(&menu, Verb::Keep).advised);
+    assert_eq!(
+        of(&menu, Verb::Reapply).steps,
+        [
+            "insert om.orders 41: Activated",
+            "insert om.order_items 77",
+            "insert om.inventory_items 12",
+            "insert om.orders 12: Activated",
+            "insert om.order_items 1201",
+            "insert om.orch_items 973",
+        ]
+    );
+
+    let product = self::menu(&file(product(&[Kind::Undeleted])), &[]);
+    assert_eq!(of(&product, Verb::Reapply).what, "delete inventory item P3: 1 row");
+    assert_eq!(of(&product, Verb::Reapply).steps, ["delete om.inventory_items P3"]);
+}
+
+#[test]
+fn steps_come_in_an_order_that_can_be_written() {
+    let mut schema = schema();
+    let refer = |column: &str, entity: &str| Reference {
+        column: column.to_owned(),
+        entity: entity.to_owned(),
+        target: None,
+    };
+    schema.entities[1].owner = Some(Owner {
+        column: "order_id".to_owned(),
+        entity: "order".to_owned(),
+    });
+    schema.entities[1].refs = vec![refer("inventory_item_id", "inventory_item")];
+    // An order may refer to another order: no cycle to fall into.
+    schema.entities[0].refs = vec![refer("prior_order_id", "order")];
+    let mut case = order("1", &[Kind::Lost]);
+    for (entity, key, kind) in [
+        ("order_item", "5", Kind::Lost),
+        ("order_item", "6", Kind::Undeleted),
+        ("inventory_item", "7", Kind::Lost),
+        ("inventory_item", "8", Kind::Undeleted),
+    ] {
+        case.findings.push(finding(entity, key, kind));
+    }
+    let steps = steps::reapply(&case, &schema);
+    assert_eq!(
+        steps,
+        [
+            "insert om.orders 1: Activated",
+            "insert om.inventory_items 7",
+            "insert om.order_items 5",
+            "delete om.order_items 6",
+            "delete om.inventory_items 8",
+        ]
+    );
+}
+
+#[test]
+fn steps_name_the_change_but_no_masked_value() {
+    let mut schema = schema();
+    schema.entities[0].label = Some("msisdn".to_owned());
+    schema.entities[0].mask = vec!["msisdn".to_owned()];
+    schema.entities[0].show = vec!["status".to_owned(), "msisdn".to_owned(), "note".to_owned()];
+    let field = |name: &str, log: serde_json::Value| FamilyField {
+        name: name.to_owned(),
+        restored: None,
+        log: Some(log),
+        by: None,
+        differs: true,
+        millis: false,
+    };
+    let mut case = order("1", &[Kind::Lost]);
+    case.family[0].fields.push(field("msisdn", json!("+49170")));
+    case.family[0].fields.push(field("note", json!("x".repeat(10_000))));
+    let lost = steps::reapply(&case, &schema).remove(0);
+    assert_eq!(lost, format!("insert om.orders 1: Activated, {}…", "x".repeat(60)));
+
+    let mut case = order("1", &[Kind::Regressed]);
+    let diff = |name: &str, log: serde_json::Value| FieldDiff {
+        name: name.to_owned(),
+        restored: json!(null),
+        log,
+        by: 0,
+    };
+    case.findings[0].fields = vec![
+        diff("status", json!("Activated")),
+        diff("msisdn", json!("+49170")),
+        diff("n", json!(3)),
+    ];
+    assert_eq!(
+        steps::reapply(&case, &schema),
+        ["set om.orders 1: status from null to Activated, msisdn (masked), n from null to 3"]
+    );
+}
+
+#[test]
+fn relinking_names_each_row_that_refers() {
+    let mut case = waiting("2", &[Kind::Orphaned], &["1"]);
+    let reference = |column: &str, present: bool| FamilyRef {
+        column: column.to_owned(),
+        to: Missing {
+            entity: "inventory_item".to_owned(),
+            column: None,
+            key: "12".to_owned(),
+        },
+        present,
+    };
+    case.family.push(FamilyRow {
+        entity: "order_item".to_owned(),
+        key: "1201".to_owned(),
+        kinds: Vec::new(),
+        restored: true,
+        log: Some(true),
+        fields: Vec::new(),
+        refs: vec![reference("inventory_item_id", false), reference("asset_ref", true)],
+    });
+    let steps = crate::resolve::guards::own_steps(
+        &file(case),
+        Verb::Relink,
+        Some("inventory_item_id"),
+        Some("15"),
+        &schema(),
+    );
+    assert_eq!(steps, ["set om.order_items 1201: inventory_item_id from 12 to 15"]);
+}
