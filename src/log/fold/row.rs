@@ -8,6 +8,7 @@ use super::stamp::Stamp;
 use crate::domain::schema::ColumnIx;
 use crate::domain::value::{LogKind, LogValue};
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 /// The columns of an event as a row keeps them: each once, in the order of the table.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +83,7 @@ struct More {
     floor: Option<Stamp>,
     /// Newer than `set`, in order.
     deletes: Vec<Stamp>,
-    /// Same version as `set`, other content.
+    /// Of the newest version: the last event, and the last of those that say otherwise.
     clash: Option<(Stamp, Stamp)>,
     /// Columns whose newest value was contradicted by an event of the same version.
     clashes: Vec<(ColumnIx, Stamp)>,
@@ -248,12 +249,12 @@ impl Row {
 
     #[inline(never)]
     fn set_slowly(&mut self, by: Stamp, fields: Encoded<'_>, rules: Rules, scratch: &mut Vec<u8>) {
+        if rules.versions {
+            self.note_clash(by, false, fields);
+        }
         if self.floor().is_some_and(|floor| by < floor) {
             self.fill_moved(by, fields);
             return;
-        }
-        if rules.versions {
-            self.note_clash(by, fields);
         }
         let mut set = self.set;
         if by > set {
@@ -267,13 +268,11 @@ impl Row {
 
     /// An event that says the row is gone; `fields` is what it says the row was.
     pub fn delete(&mut self, by: Stamp, moves: bool, fields: Encoded<'_>, rules: Rules, scratch: &mut Vec<u8>) {
-        let tie = rules.versions && by.version() == self.set.version();
+        if rules.versions {
+            self.note_clash(by, true, fields);
+        }
         let set = self.set;
         let more = self.more.get_or_insert_default();
-        if tie {
-            let (winner, other) = if by > set { (by, set) } else { (set, by) };
-            more.clash = Some((winner, other));
-        }
         if moves && !more.moves.contains(&by) {
             more.moves.push(by);
         }
@@ -462,46 +461,34 @@ impl Row {
         fields.iter().all(|new| known.any(|old| old.column == new.column))
     }
 
-    /// Events of one version that say different things.
-    fn note_clash(&mut self, by: Stamp, fields: Encoded<'_>) {
-        let set = self.set;
-        if by > set
-            && by.version() != set.version()
-            && let Some(more) = &mut self.more
-        {
-            more.clash = None;
-        }
-        let deleted = self.deleted_by().filter(|d| d.version() == by.version());
-        if let Some(delete) = deleted {
-            let (winner, other) = if by > delete { (by, delete) } else { (delete, by) };
-            self.more.get_or_insert_default().clash = Some((winner, other));
-        }
-        if by.version() != set.version() || set == Stamp::BEFORE {
-            return;
-        }
-        let said: Vec<Field<'_>> = self.fields().filter(|f| f.stamp == set).collect();
-        let same = said.len() == fields.iter().count()
-            && said
-                .iter()
-                .zip(fields.iter())
-                .all(|(f, new)| f.column == new.column && f.says(&new));
-        if same {
-            // The later of two equals stands for both.
-            if let Some(More {
-                clash: Some((winner, _)),
-                ..
-            }) = self.more.as_deref_mut()
-            {
-                *winner = (*winner).max(by);
+    /// Events of the newest version that say different things: the last of them, and the last that says otherwise.
+    fn note_clash(&mut self, by: Stamp, gone: bool, fields: Encoded<'_>) {
+        let deleted = self.deleted_by();
+        let top = deleted.unwrap_or(self.set);
+        let clash = self.more.as_ref().and_then(|m| m.clash);
+        let new = match by.version().cmp(&top.version()) {
+            Ordering::Less => clash,
+            Ordering::Greater => None,
+            Ordering::Equal => {
+                // Nothing is newer than the last event, so all that it said is still there.
+                let said = || self.fields().filter(|f| f.stamp == top);
+                let same = deleted.is_some() == gone
+                    && said().count() == fields.iter().count()
+                    && said()
+                        .zip(fields.iter())
+                        .all(|(f, new)| f.column == new.column && f.says(&new));
+                let other = clash.map(|(_, other)| other);
+                let other = match (same, by > top) {
+                    (true, _) => other,
+                    (false, true) => Some(top),
+                    (false, false) => other.max(Some(by)),
+                };
+                other.map(|other| (by.max(top), other))
             }
-            return;
+        };
+        if new != clash {
+            self.more.get_or_insert_default().clash = new;
         }
-        let clash = &mut self.more.get_or_insert_default().clash;
-        *clash = Some(match clash.take() {
-            _ if by > set => (by, set),
-            Some((winner, other)) => (winner, other.max(by)),
-            None => (set, by),
-        });
     }
 
     /// Merges an event's fields into the visible ones and drops what lies under the floor.
@@ -541,9 +528,9 @@ impl Row {
                         note_field(&mut clashes, &old, by, &said);
                     }
                     if by > old.stamp {
-                        keep(by, said)
+                        keep(by, said);
                     } else {
-                        keep(old.stamp, kept)
+                        keep(old.stamp, kept);
                     }
                 }
                 None => keep(old.stamp, kept),

@@ -358,3 +358,6 @@ fn integer<N: std::str::FromStr>(value: &LogValue<'_>, name: &str) -> Result<Opt
         _ => Err(format!("`{name}` is {}, not a number", value.text)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ mod debezium;
 mod files;
 mod held;
 mod native;
+mod properties;
 mod wal2json;
 
 use super::*;
