@@ -1,7 +1,8 @@
 //! Cases for the tests of the console: a small night with one of everything.
 
 use super::model::case::{Choice, Loaded, Way};
-use super::model::{Model, Setup, Source};
+use super::model::diff::{Group, Tally};
+use super::model::{Model, Scan, Setup, Source};
 use crate::domain::case::{Advice, FamilyField, FamilyRef, FamilyRow, FoundCase, State, Verb};
 use crate::domain::finding::{Evidence, FieldDiff, Finding, Kind, Missing, RowState};
 use crate::domain::phase::{Phase, PhaseLine, PhaseState};
@@ -443,4 +444,26 @@ pub fn loaded(file: CaseFile) -> Box<Loaded> {
         choices: choices(),
         read_at: NOW,
     })
+}
+
+/// A scan that ended well.
+pub fn scanned() -> Scan {
+    Scan::Done {
+        at: NOW - 30_000_000,
+        events: 13_818,
+        rows: 4_210,
+        rejected: 2,
+        warnings: vec![
+            "sequence om.orders_id_seq is behind the log: select setval('om.orders_id_seq', 1203)".to_owned(),
+        ],
+        coverage: vec!["cdc covers order from 13:58:12Z to 14:31:00Z".to_owned()],
+    }
+}
+
+/// The counts of the Diff view over the cases here.
+pub fn groups() -> Vec<Group> {
+    let mut tally = Tally::new(setup().span().unwrap());
+    tally.add(&orphan().found);
+    tally.add(&regressed().found);
+    tally.groups()
 }

@@ -179,6 +179,8 @@ pub struct Form {
     pub act: Act,
     /// What will happen, line by line.
     pub lines: Vec<String>,
+    /// The first of them on the screen.
+    pub top: usize,
     /// What it needs.
     pub fields: Vec<Field>,
     /// The field that letters go to; `None`: keys are answers.

@@ -2,6 +2,7 @@
 
 use crate::domain::queue::CaseRow;
 use hashbrown::HashMap;
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -74,6 +75,8 @@ pub struct Table {
     // Keyed by the id's hash: a million ids need not be kept twice. A clash of 64-bit hashes loses one row's patches
     // until the next full reading.
     index: HashMap<u64, u32>,
+    // Counted as rows come and change: a million rows are never walked for it.
+    holders: BTreeMap<String, u64>,
 }
 
 impl Table {
@@ -82,12 +85,16 @@ impl Table {
         Self {
             rows: Rows::default(),
             index: HashMap::with_capacity(rows),
+            holders: BTreeMap::new(),
         }
     }
 
     /// Adds a row at the end and returns its number.
     pub fn push(&mut self, row: CaseRow) -> u32 {
         let hash = hash(&row.id);
+        if let Some(claim) = &row.claim {
+            *self.holders.entry(claim.by.clone()).or_default() += 1;
+        }
         let number = self.rows.push(row);
         self.index.insert(hash, number);
         number
@@ -99,6 +106,11 @@ impl Table {
         self.rows.get(number).is_some_and(|r| &*r.id == id).then_some(number)
     }
 
+    /// Who holds how many cases.
+    pub const fn holders(&self) -> &BTreeMap<String, u64> {
+        &self.holders
+    }
+
     /// The row with this id.
     pub fn by_id(&self, id: &str) -> Option<&CaseRow> {
         self.find(id).and_then(|n| self.rows.get(n))
@@ -107,6 +119,15 @@ impl Table {
     /// Puts a newer reading of a row in its place; `false` when it is not in the table.
     pub fn replace(&mut self, row: CaseRow) -> bool {
         let Some(number) = self.find(&row.id) else { return false };
+        if let Some(before) = self.rows.get(number).and_then(|r| r.claim.as_ref())
+            && let Some(cases) = self.holders.get_mut(&before.by)
+        {
+            *cases -= 1;
+        }
+        if let Some(claim) = &row.claim {
+            *self.holders.entry(claim.by.clone()).or_default() += 1;
+        }
+        self.holders.retain(|_, cases| *cases > 0);
         self.rows.set(number, row);
         true
     }

@@ -45,7 +45,7 @@ pub fn draw(model: &Model, form: &Form, early: bool, pen: &mut Pen<'_>, screen: 
         );
     }
     sheet.put(keys(form));
-    sheet.draw(pen, screen, &Safe::of(&form.title), 0);
+    sheet.draw(pen, screen, &Safe::of(&form.title), form.top);
 }
 
 fn reasons(model: &Model, form: &Form, sheet: &mut Sheet) {

@@ -127,7 +127,7 @@ impl Sheet {
             pen.strip(inside, row, line);
         }
         if top < last && above > 1 {
-            let more = safe!("… {} more lines", last - top + 1);
+            let more = safe!("… {} more lines: page down", last - top + 1);
             pen.strip(
                 Rect {
                     height: 1,

@@ -330,7 +330,7 @@ impl Page<'_> {
                 .ours(Tone::Heading, "said by"),
         );
         let loaded = self.loaded;
-        let (mut same, mut hidden) = (Vec::new(), 0usize);
+        let (mut same, mut hidden) = (Vec::new(), 0);
         for row in &loaded.file.found.family {
             let noteworthy = !row.kinds.is_empty()
                 || row.refs.iter().any(|r| !r.present)
@@ -348,8 +348,7 @@ impl Page<'_> {
         }
         if !same.is_empty() {
             let names: Vec<&str> = same.iter().map(Safe::as_str).collect();
-            let rows = if same.len() == 1 { "row" } else { "rows" };
-            let text = safe!("{} {} as the log says: ", same.len(), rows);
+            let text = safe!("{} as the log says: ", value::many(same.len() as u64, "row", "rows"));
             let all = format!("{}{}", text.as_str(), names.join(", "));
             self.say("same", Tone::Dim, &Safe::of(&all));
         }
@@ -357,7 +356,7 @@ impl Page<'_> {
             self.say(
                 "hidden",
                 Tone::Dim,
-                &safe!("{} rows without findings (f shows them)", hidden),
+                &safe!("{} without findings (f shows them)", value::many(hidden, "row", "rows")),
             );
         }
         if loaded.file.found.family.is_empty() {

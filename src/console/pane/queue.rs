@@ -378,4 +378,26 @@ mod tests {
             "{text}"
         );
     }
+
+    proptest::proptest! {
+        /// The first figure is the sum of the others, whatever there is room for.
+        #[test]
+        fn counts_add_up_at_any_width(
+            states in proptest::array::uniform8(0_u64..2_000_000),
+            share in 0_u64..10,
+            width in 0_usize..200,
+        ) {
+            let mut counts = Counts { states, ..Counts::default() };
+            let left = counts.unsettled();
+            counts.kinds[0] = left * share / 10;
+            counts.kinds[6] = left - counts.kinds[0];
+            for (strip, total) in [(sums(&counts, width), counts.total()), (by_kind(&counts, width), left)] {
+                let text: String = strip.pieces().iter().map(|(t, _)| t.as_str()).collect();
+                let text = text.split('(').next().unwrap().replace(',', "");
+                let figures: Vec<u64> = text.split_whitespace().filter_map(|w| w.parse().ok()).collect();
+                proptest::prop_assert_eq!(figures[0], total, "{}", text);
+                proptest::prop_assert_eq!(figures[1..].iter().sum::<u64>(), total, "{}", text);
+            }
+        }
+    }
 }

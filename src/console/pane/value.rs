@@ -101,6 +101,11 @@ pub fn count(n: u64) -> Safe<'static> {
     Safe::of(&out).into_owned()
 }
 
+/// `1 row`, `3 rows`.
+pub fn many(n: u64, one: &'static str, more: &'static str) -> Safe<'static> {
+    safe!("{} {}", count(n), if n == 1 { one } else { more })
+}
+
 /// `9:31`, `1:02:03`: a span.
 pub fn span(micros: i64) -> Safe<'static> {
     let s = micros.max(0) / 1_000_000;

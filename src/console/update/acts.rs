@@ -65,6 +65,7 @@ fn form(case: &str, title: String, act: Act, confirm: Confirm, yes: &'static str
         title,
         act,
         lines: Vec::new(),
+        top: 0,
         fields: Vec::new(),
         focus: None,
         presets: Vec::new(),
@@ -112,7 +113,8 @@ pub fn decide(model: &mut Model, choice: &Choice) {
     );
     form.lines.clone_from(&choice.steps);
     if !choice.also.is_empty() {
-        form.lines.push(format!("decides also: {}", choice.also.join(", ")));
+        let also: Vec<String> = choice.also.iter().map(|id| name(model, id)).collect();
+        form.lines.push(format!("decides also: {}", also.join(", ")));
     }
     form.lines.push(match (choice.way, &choice.back) {
         (Way::OneWay, _) => "one-way: nothing takes it back".to_owned(),
@@ -295,8 +297,7 @@ pub fn done(model: &mut Model) {
     form.lines = steps;
     form.lines
         .push("it counts as proven only when the restored database shows it: P reads again".to_owned());
-    form.fields
-        .push(field(Asks::Evidence, "evidence", "what shows that it is done", true));
+    form.fields.push(field(Asks::Evidence, "evidence", wanted, true));
     form.focus = Some(0);
     lay(model, Overlay::Form(Box::new(form)));
 }
@@ -367,22 +368,23 @@ pub fn quit(model: &mut Model, out: &mut Vec<Effect>) {
     lay(model, Overlay::Form(Box::new(form)));
 }
 
+fn name(model: &Model, id: &str) -> String {
+    model
+        .queue
+        .table
+        .by_id(id)
+        .map_or_else(|| id.to_owned(), |r| r.label.to_string())
+}
+
 fn names(model: &Model, ids: &[String]) -> Vec<String> {
-    let name = |id: &String| {
-        model
-            .queue
-            .table
-            .by_id(id)
-            .map_or_else(|| id.clone(), |r| r.label.to_string())
-    };
-    let mut names: Vec<String> = ids.iter().take(5).map(name).collect();
+    let mut names: Vec<String> = ids.iter().take(5).map(|id| name(model, id)).collect();
     if ids.len() > 5 {
         names.push(format!("and {} more", ids.len() - 5));
     }
     vec![names.join(", ")]
 }
 
-/// Sends what the form says; `false` when something is missing.
+/// Sends what the form says, or says what is missing.
 pub fn submit(model: &mut Model, out: &mut Vec<Effect>) {
     let now = model.now;
     let Some(form) = model.form_mut() else { return };

@@ -104,6 +104,14 @@ fn form(model: &mut Model, key: KeyEvent, out: &mut Vec<Effect>) {
     match key.code {
         KeyCode::Tab | KeyCode::Down => return turn(form, true),
         KeyCode::BackTab | KeyCode::Up => return turn(form, false),
+        KeyCode::PageDown => {
+            form.top = (form.top + 5).min(form.lines.len());
+            return;
+        }
+        KeyCode::PageUp => {
+            form.top = form.top.saturating_sub(5);
+            return;
+        }
         _ => {}
     }
     if let Some(focus) = form.focus {

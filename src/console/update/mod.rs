@@ -5,6 +5,9 @@ mod commands;
 mod data;
 mod dialog;
 
+#[cfg(test)]
+mod tests;
+
 use super::effect::{Deed, Effect};
 use super::model::overlay::{Layer, Overlay};
 use super::model::queue::Step;

@@ -113,18 +113,6 @@ fn deadline(hold: &HoldClock, now: i64, short: bool) -> Strip<'static> {
 }
 
 fn whereabouts(model: &Model, width: usize) -> Strip<'static> {
-    let mut left = Strip::new().ours(Tone::Text, " ");
-    for (digit, view) in (1_u8..).zip(View::ALL) {
-        left = left.with(Tone::Dim, safe!("{} ", digit));
-        left = if view == model.view {
-            left.with(Tone::Heading, Safe::of(&view.name().to_uppercase()).into_owned())
-        } else {
-            left.ours(Tone::Text, view.name())
-        };
-        if digit < 5 {
-            left = left.ours(Tone::Text, "  ");
-        }
-    }
     let setup = &model.setup;
     let mut right = Strip::new().with(Tone::Text, safe!("{}, {}", Safe::id(&setup.who), Safe::of(&setup.role)));
     if setup.readonly {
@@ -143,21 +131,36 @@ fn whereabouts(model: &Model, width: usize) -> Strip<'static> {
         }
         strip.ours(Tone::Text, " ")
     };
-    let room = width.saturating_sub(left.width() + 1);
+    let room = |names: bool| width.saturating_sub(tabs(model, names).width() + 1);
     let running = matches!(model.scan, Scan::Running { .. } | Scan::Failed { .. });
-    let choices = [
-        (model.sources.len(), true),
-        (model.sources.len(), false),
-        (1, running),
-        (0, running),
-        (0, false),
-    ];
-    let right = choices
-        .into_iter()
-        .map(|(n, scan)| line(n, scan))
-        .find(|r| r.width() <= room);
-    left.beside(right.unwrap_or_else(|| line(0, running)), width)
-        .into_owned()
+    let all = model.sources.len();
+    let choices = [(all, true), (all, false), (1, running), (0, running), (0, false)];
+    let fitting = |names: bool| {
+        choices
+            .into_iter()
+            .map(|(n, scan)| line(n, scan))
+            .find(|r| r.width() <= room(names))
+    };
+    match fitting(true) {
+        Some(right) => tabs(model, true).beside(right, width),
+        None => tabs(model, false).beside(fitting(false).unwrap_or_else(|| line(0, running)), width),
+    }
+}
+
+/// The views by their digits; only the one shown is named where it is narrow.
+fn tabs(model: &Model, names: bool) -> Strip<'static> {
+    let mut strip = Strip::new();
+    for (digit, view) in (1_u8..).zip(View::ALL) {
+        let gap = if names && digit > 1 { "  " } else { " " };
+        strip = strip.ours(Tone::Text, gap).with(Tone::Dim, safe!("{}", digit));
+        if view == model.view {
+            let name = Safe::of(&view.name().to_uppercase()).into_owned();
+            strip = strip.ours(Tone::Text, " ").with(Tone::Heading, name);
+        } else if names {
+            strip = strip.ours(Tone::Text, " ").ours(Tone::Text, view.name());
+        }
+    }
+    strip
 }
 
 fn age(source: &Source, now: i64) -> (Tone, Safe<'static>) {

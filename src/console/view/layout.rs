@@ -126,12 +126,16 @@ pub fn areas(model: &Model) -> Areas {
             areas.about_rule = cut.bottom(ruled);
         }
         View::Restore => {
-            areas.about = cut.bottom(if height >= 22 { 4 } else { 1 });
+            areas.about = cut.bottom(match height {
+                40.. => 14,
+                22.. => 4,
+                _ => 1,
+            });
             areas.about_rule = cut.bottom(ruled);
         }
         View::Hold | View::Board => {}
     }
-    areas.head = cut.top(1);
+    areas.head = cut.top(u16::from(!matches!(model.view, View::Hold | View::Board)));
     areas.list = cut.0;
     areas
 }

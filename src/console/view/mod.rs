@@ -2,6 +2,8 @@
 
 mod frame;
 pub mod layout;
+#[cfg(test)]
+mod tests;
 
 use super::model::{Model, View};
 use super::overlay;
@@ -22,7 +24,10 @@ pub fn view(model: &Model, theme: &Theme, frame: &mut Frame<'_>) {
 /// Draws into a buffer of any size; nothing is drawn outside it.
 pub fn view_in(model: &Model, theme: &Theme, buffer: &mut Buffer) {
     let whole = buffer.area;
-    buffer.set_style(whole, theme.style(Tone::Text));
+    let plain = theme.style(Tone::Text);
+    if plain != ratatui::style::Style::new() {
+        buffer.set_style(whole, plain);
+    }
     let mut pen = Pen::new(buffer, theme);
     let areas = layout::areas(model);
     if areas.too_small {
@@ -36,36 +41,47 @@ pub fn view_in(model: &Model, theme: &Theme, buffer: &mut Buffer) {
     if areas.list.area() > 0 {
         match model.view {
             View::Queue => pane::queue::draw(model, &mut pen, &areas),
-            View::Restore | View::Diff | View::Hold | View::Board => {}
+            View::Restore => pane::restore::draw(model, &mut pen, &areas),
+            View::Diff => pane::diff::draw(model, &mut pen, &areas),
+            View::Hold => pane::hold::draw(model, &mut pen, areas.list),
+            View::Board => pane::board::draw(model, &mut pen, areas.list),
         }
     }
     if areas.case.area() > 0 {
         pen.upright(areas.between);
         pane::case::draw(model, &mut pen, areas.case);
     }
-    stale(model, &mut pen, areas.body);
+    stale(model, &mut pen, &areas);
     frame::footer(model, &mut pen, areas.footer);
     overlay::draw(model, &mut pen, whole, &areas);
 }
 
 /// A lost database greys what it fed.
-fn stale(model: &Model, pen: &mut Pen<'_>, body: Rect) {
-    if model
+fn stale(model: &Model, pen: &mut Pen<'_>, areas: &layout::Areas) {
+    let Some(ledger) = model
         .sources
         .iter()
-        .any(|s| s.lost_since.is_some() && s.name == "ledger")
-    {
-        pen.tint(body, Tone::Stale);
-        let at = model
-            .sources
-            .iter()
-            .find(|s| s.name == "ledger")
-            .and_then(|s| s.read_at);
-        let at = at.map_or(Safe::ours("the start"), |at| pane::value::instant(at, Some(model.now)));
-        pen.strip(
-            body,
-            0,
-            &Strip::new().with(Tone::Loud, safe!(" as of {}: the ledger does not answer ", at)),
-        );
-    }
+        .find(|s| s.lost_since.is_some() && s.name == "ledger")
+    else {
+        return;
+    };
+    pen.tint(areas.body, Tone::Stale);
+    let at = ledger
+        .read_at
+        .map_or(Safe::ours("the start"), |at| pane::value::instant(at, Some(model.now)));
+    // On the rule, where it hides nothing; without one on the last line of the view.
+    let place = match (areas.rule.height, areas.body.height) {
+        (0, 0) => return,
+        (0, _) => Rect {
+            y: areas.body.bottom() - 1,
+            height: 1,
+            ..areas.body
+        },
+        _ => areas.rule,
+    };
+    pen.strip(
+        place,
+        0,
+        &Strip::new().with(Tone::Loud, safe!(" as of {}: the ledger does not answer ", at)),
+    );
 }

@@ -6,14 +6,6 @@ use crate::theme::{Theme, Tone};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-/// The line with a rule of so many cells more.
-fn line(mut strip: Strip<'_>, cells: usize) -> Strip<'_> {
-    for _ in 0..cells {
-        strip.add(Tone::Rule, Safe::ours("─"));
-    }
-    strip
-}
-
 /// A buffer and the colours to draw with.
 pub struct Pen<'a> {
     buffer: &'a mut Buffer,
@@ -74,13 +66,35 @@ impl<'a> Pen<'a> {
 
     /// A horizontal rule over the area's first row.
     pub fn rule(&mut self, area: Rect) {
-        self.strip(area, 0, &line(Strip::new(), usize::from(area.width)));
+        self.fill(
+            Rect {
+                height: area.height.min(1),
+                ..area
+            },
+            "─",
+            Tone::Rule,
+        );
     }
 
     /// A vertical rule in the area's first column.
     pub fn upright(&mut self, area: Rect) {
-        for row in 0..area.height {
-            self.strip(area, usize::from(row), &Strip::new().ours(Tone::Rule, "│"));
+        self.fill(
+            Rect {
+                width: area.width.min(1),
+                ..area
+            },
+            "│",
+            Tone::Rule,
+        );
+    }
+
+    /// Fills an area with one of the program's own characters.
+    pub fn fill(&mut self, area: Rect, symbol: &'static str, tone: Tone) {
+        let style = self.theme.style(tone);
+        for position in area.intersection(self.buffer.area).positions() {
+            if let Some(cell) = self.buffer.cell_mut(position) {
+                cell.set_symbol(symbol).set_style(style);
+            }
         }
     }
 
@@ -100,17 +114,35 @@ impl<'a> Pen<'a> {
         if area.width < 4 || area.height < 3 {
             return area;
         }
-        let inner = usize::from(area.width) - 2;
-        let title = title.clone().clip(inner.saturating_sub(3));
-        let rest = inner.saturating_sub(title.width() + 2);
-        let top = Strip::new()
-            .ours(Tone::Rule, "┌ ")
-            .with(Tone::Heading, title)
-            .ours(Tone::Rule, " ");
-        let top = line(top, rest).ours(Tone::Rule, "┐");
-        self.strip(area, 0, &top);
-        let bottom = line(Strip::new().ours(Tone::Rule, "└"), inner).ours(Tone::Rule, "┘");
-        self.strip(area, usize::from(area.height) - 1, &bottom);
+        let line = |y: u16| Rect { y, height: 1, ..area };
+        for (y, left, right) in [(area.y, "┌", "┐"), (area.bottom() - 1, "└", "┘")] {
+            self.fill(line(y), "─", Tone::Rule);
+            self.fill(Rect { width: 1, ..line(y) }, left, Tone::Rule);
+            self.fill(
+                Rect {
+                    x: area.right() - 1,
+                    width: 1,
+                    ..line(y)
+                },
+                right,
+                Tone::Rule,
+            );
+        }
+        let room = usize::from(area.width).saturating_sub(5);
+        let title = Strip::new()
+            .ours(Tone::Text, " ")
+            .with(Tone::Heading, title.clone().clip(room))
+            .ours(Tone::Text, " ");
+        let width = u16::try_from(title.width()).unwrap_or(0).min(area.width - 2);
+        self.strip(
+            Rect {
+                x: area.x + 1,
+                width,
+                ..line(area.y)
+            },
+            0,
+            &title,
+        );
         let side = Rect {
             y: area.y + 1,
             height: area.height - 2,

@@ -11,6 +11,14 @@ pub struct Strip<'a> {
     pub ground: Option<Tone>,
 }
 
+/// So many full blocks, for bars.
+pub fn blocks(cells: usize) -> Safe<'static> {
+    const FULL: &str =
+        "████████████████████████████████████████████████████████████████████████████████████████████████████";
+    let bytes = FULL.len() / 100;
+    Safe::ours(FULL.get(..cells.min(100) * bytes).unwrap_or(FULL))
+}
+
 /// So many blanks.
 pub fn blank(width: usize) -> Safe<'static> {
     Safe::ours("").pad(width)

@@ -1,0 +1,256 @@
+//! Restore: how far is it, and what says so?
+
+use super::value::{count, instant, span};
+use crate::console::model::{Feed, Model, Scan};
+use crate::console::view::layout::Areas;
+use crate::console::widget::{Pen, Strip};
+use crate::domain::phase::{PhaseLine, PhaseState};
+use crate::safe;
+use crate::text::Safe;
+use crate::theme::Tone;
+
+/// Cells of the columns before the evidence.
+const BEFORE: usize = 51;
+
+/// Draws the phases, and below them the events and the scan.
+pub fn draw(model: &Model, pen: &mut Pen<'_>, areas: &Areas) {
+    let head = Strip::new()
+        .ours(Tone::Text, "   ")
+        .column(Tone::Heading, Safe::ours("phase"), 21)
+        .column(Tone::Heading, Safe::ours("state"), 7)
+        .column(Tone::Heading, Safe::ours("since"), 9)
+        .column(Tone::Heading, Safe::ours("took").right(7), 7)
+        .ours(Tone::Heading, "evidence");
+    pen.strip(areas.head, 0, &head);
+    let Some(phases) = &model.phases else {
+        pen.strip(areas.list, 0, &Strip::new().ours(Tone::Dim, " reading phases…"));
+        return;
+    };
+    let width = usize::from(areas.list.width);
+    let mut lines = Vec::new();
+    let mut cursor = 0;
+    for (at, phase) in phases.iter().enumerate() {
+        if at == model.phase_at {
+            cursor = lines.len();
+        }
+        lines.push(line(model, phase, at == model.phase_at));
+        if let Some(share) = phase.per_mille.filter(|_| phase.state == PhaseState::Running) {
+            let cells = width.saturating_sub(BEFORE + 8).clamp(8, 40);
+            lines.push(bar(
+                Strip::new().with(Tone::Text, crate::console::widget::blank(25)),
+                share,
+                cells,
+            ));
+        }
+    }
+    let top = (cursor + 2).saturating_sub(usize::from(areas.list.height)).min(cursor);
+    pen.strips(areas.list, lines.iter().skip(top));
+    pen.rule(areas.about_rule);
+    let about = about(
+        model,
+        phases,
+        usize::from(areas.about.width),
+        usize::from(areas.about.height),
+    );
+    pen.strips(areas.about, &about);
+}
+
+fn line<'m>(model: &Model, phase: &'m PhaseLine, cursor: bool) -> Strip<'m> {
+    let (glyph, tone) = match phase.state {
+        PhaseState::Done => (" ✓ ", Tone::Good),
+        PhaseState::Running => (" ▶ ", Tone::Accent),
+        PhaseState::Failed => (" ✗ ", Tone::Bad),
+        PhaseState::Waiting => ("   ", Tone::Dim),
+    };
+    let name = if phase.state == PhaseState::Waiting {
+        Tone::Dim
+    } else {
+        Tone::Text
+    };
+    let since = phase.since.map_or(Safe::ours(""), |at| instant(at, Some(model.now)));
+    let took = match (phase.took, phase.since, phase.state) {
+        (Some(took), _, _) => span(took),
+        // Under way: how long by now.
+        (None, Some(since), PhaseState::Running) => span(model.now - since),
+        _ => Safe::ours(""),
+    };
+    let mut strip = Strip::new()
+        .ours(tone, glyph)
+        .column(name, Safe::ours(phase.phase.title()), 21)
+        .column(tone, Safe::ours(phase.state.name()), 7)
+        .column(Tone::Dim, since, 9)
+        .column(Tone::Text, took.right(7), 7)
+        .with(name, Safe::of(&phase.evidence));
+    strip.ground = cursor.then_some(Tone::Selected);
+    strip
+}
+
+/// A bar of so many cells, and its share in words.
+fn bar(mut strip: Strip<'static>, per_mille: u16, cells: usize) -> Strip<'static> {
+    let share = usize::from(per_mille.min(1000));
+    let full = cells * share / 1000;
+    for cell in 0..cells {
+        strip.add(Tone::Accent, Safe::ours(if cell < full { "█" } else { "░" }));
+    }
+    strip.with(Tone::Text, safe!(" {}%", share / 10))
+}
+
+/// What says so for the phase under the cursor, what happened last, and the scan.
+fn about(model: &Model, phases: &[PhaseLine], width: usize, room: usize) -> Vec<Strip<'static>> {
+    let mut lines: Vec<Strip<'static>> = Vec::new();
+    let mut say = |name: &'static str, tone: Tone, text: &Safe<'_>, most: usize| {
+        for (i, part) in text.wrap(width.saturating_sub(11)).into_iter().take(most).enumerate() {
+            let name = if i == 0 { name } else { "" };
+            lines.push(
+                Strip::new()
+                    .ours(Tone::Text, " ")
+                    .column(Tone::Dim, Safe::ours(name), 9)
+                    .with(tone, part),
+            );
+        }
+    };
+    let roomy = room > 6;
+    if let Some(phase) = phases.get(model.phase_at) {
+        let percent = match (phase.state, phase.per_mille) {
+            (PhaseState::Running, None) => "; no percentage: nothing measures this phase",
+            _ => "",
+        };
+        let evidence = Safe::of(&phase.evidence);
+        let words = if evidence.is_empty() {
+            Safe::ours("nothing says so")
+        } else {
+            evidence
+        };
+        say(
+            "evidence",
+            Tone::Text,
+            &safe!("{}{}", words, percent),
+            if roomy { 4 } else { 1 },
+        );
+    }
+    let (tone, scan) = scan(model);
+    say("scan", tone, &scan, if roomy { 3 } else { 1 });
+    let mut events: Vec<(i64, &PhaseLine)> = phases.iter().filter_map(|p| Some((p.since?, p))).collect();
+    events.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    for (i, (at, phase)) in events.into_iter().take(if roomy { 5 } else { 1 }).enumerate() {
+        let text = safe!(
+            "{} {} {}",
+            instant(at, Some(model.now)),
+            phase.phase.title(),
+            phase.state.name()
+        );
+        say(if i == 0 { "events" } else { "" }, Tone::Text, &text, 1);
+    }
+    for (feed, why) in &model.dead {
+        say(
+            "stopped",
+            Tone::Bad,
+            &safe!("{}: {}; ctrl-r starts it again", feed.words(), Safe::of(why)),
+            2,
+        );
+    }
+    if let Scan::Done { warnings, coverage, .. } = &model.scan {
+        for warning in warnings {
+            say("warning", Tone::Warn, &Safe::of(warning), if roomy { 3 } else { 1 });
+        }
+        for covered in coverage {
+            say("covered", Tone::Dim, &Safe::of(covered), 1);
+        }
+    }
+    lines.truncate(room);
+    lines
+}
+
+/// The scan in one sentence.
+pub fn scan(model: &Model) -> (Tone, Safe<'static>) {
+    if let Some((_, why)) = model.dead.iter().find(|(feed, _)| *feed == Feed::Scan) {
+        return (Tone::Bad, safe!("stopped: {}; ctrl-r starts it again", Safe::of(why)));
+    }
+    match &model.scan {
+        Scan::Never => (Tone::Dim, Safe::ours("none yet: ctrl-r begins one")),
+        Scan::Running {
+            stage,
+            done,
+            total,
+            since,
+        } => {
+            let so_far = if *total > 0 {
+                safe!(" {} of {}", count(*done), count(*total))
+            } else {
+                Safe::ours("")
+            };
+            (
+                Tone::Accent,
+                safe!("{}{}, for {}", stage.words(), so_far, span(model.now - since)),
+            )
+        }
+        Scan::Done {
+            at,
+            events,
+            rows,
+            rejected,
+            warnings,
+            ..
+        } => {
+            let rejected_words = if *rejected == 0 {
+                Safe::ours("")
+            } else {
+                safe!(", {} lines rejected", count(*rejected))
+            };
+            let warned = match warnings.len() {
+                0 => Safe::ours(""),
+                1 => Safe::ours(", 1 warning"),
+                n => safe!(", {} warnings", n),
+            };
+            let tone = if *rejected > 0 || !warnings.is_empty() {
+                Tone::Warn
+            } else {
+                Tone::Text
+            };
+            let at = instant(*at, Some(model.now));
+            (
+                tone,
+                safe!(
+                    "{}: {} events, {} rows read{}{}",
+                    at,
+                    count(*events),
+                    count(*rows),
+                    rejected_words,
+                    warned
+                ),
+            )
+        }
+        Scan::Failed { at, error } => {
+            let mut text = safe!("FAILED {}: {}", instant(*at, Some(model.now)), Safe::of(&error.what));
+            for more in [&error.place, &error.cure].into_iter().flatten() {
+                text = safe!("{}; {}", text, Safe::of(more));
+            }
+            (Tone::Bad, text)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::fixture;
+    use crate::console::model::View;
+    use crate::console::widget::snapshot;
+    use crate::domain::progress::Stage;
+
+    #[test]
+    fn looks_as_drawn() {
+        let mut model = fixture::model();
+        model.view = View::Restore;
+        model.phase_at = 2;
+        model.scan = Scan::Running {
+            stage: Stage::ReadingLog,
+            done: 1_000,
+            total: 4_000,
+            since: fixture::NOW - 5_000_000,
+        };
+        snapshot::check("restore-80x24", &mut model, 80, 24);
+        model.scan = fixture::scanned();
+        snapshot::check("restore-160x48", &mut model, 160, 48);
+    }
+}
