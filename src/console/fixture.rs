@@ -224,7 +224,7 @@ fn field(name: &str, restored: Option<&str>, log: &str, by: Evidence) -> FamilyF
         restored,
         log,
         by: Some(by),
-        millis: false,
+        coarse: None,
     }
 }
 

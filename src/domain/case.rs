@@ -1,6 +1,7 @@
 //! What a person decides: the case, its states, the verbs.
 
 use super::finding::{Evidence, Finding, Kind, Missing};
+use super::value::LogKind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -173,9 +174,9 @@ pub struct FamilyField {
     pub by: Option<Evidence>,
     /// Whether the two differ.
     pub differs: bool,
-    /// The log's value is an instant that carries no more than milliseconds.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub millis: bool,
+    /// The form of a log's value that carries less than its column: milliseconds, a double, averaged months.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coarse: Option<LogKind>,
 }
 
 /// What a referring column points at, and whether it is there.

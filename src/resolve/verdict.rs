@@ -50,13 +50,12 @@ pub(super) enum Stands {
 }
 
 /// What of a log's value a comparison needs.
-pub(super) fn log_value(json: &Json, millis: bool) -> LogValue<'static> {
+pub(super) fn log_value(json: &Json, coarse: Option<LogKind>) -> LogValue<'static> {
     match json {
         Json::Null => LogValue::NULL,
         Json::Bool(b) => LogValue::new(LogKind::Bool, b.to_string()),
-        Json::Number(n) => LogValue::new(LogKind::Number, n.to_string()),
-        Json::String(s) if millis => LogValue::new(LogKind::Millis, s.clone()),
-        Json::String(s) => LogValue::new(LogKind::Text, s.clone()),
+        Json::Number(n) => LogValue::new(coarse.unwrap_or(LogKind::Number), n.to_string()),
+        Json::String(s) => LogValue::new(coarse.unwrap_or(LogKind::Text), s.clone()),
         other => LogValue::new(LogKind::Json, other.to_string()),
     }
 }
@@ -71,7 +70,7 @@ pub(super) fn log_fields<'r>(
         .iter()
         .filter_map(|f| {
             let column = now.catalogue.tables[entity].column(&f.name)?;
-            Some((column, f.name.as_str(), log_value(f.log.as_ref()?, f.millis)))
+            Some((column, f.name.as_str(), log_value(f.log.as_ref()?, f.coarse)))
         })
         .collect()
 }
@@ -210,7 +209,7 @@ pub(super) fn identity_of(now: &Now<'_>, file: &CaseFile) -> Option<Sought> {
     let row = order_row(file);
     let log = |column: &String| {
         let field = row?.fields.iter().find(|f| f.name == *column)?;
-        let value = log_value(field.log.as_ref()?, field.millis);
+        let value = log_value(field.log.as_ref()?, field.coarse);
         let ty = now.ty(ix, table.column(column)?);
         value::key_text(ty, &value).map(std::borrow::Cow::into_owned)
     };

@@ -308,7 +308,7 @@ impl<R: Restored> Scan<'_, R> {
                 log: said.as_ref().map(|(v, _)| log_json(&column.ty, v)),
                 by: said.as_ref().map(|(_, by)| self.log.evidence(*by)),
                 differs: differs(&column.name),
-                millis: said.is_some_and(|(v, _)| v.kind == LogKind::Millis),
+                coarse: said.and_then(|(v, _)| v.kind.coarse()),
             })
         });
         let refs = if asked {
@@ -350,7 +350,7 @@ impl<R: Restored> Scan<'_, R> {
                     log: Some(log_json(&ColumnType::Other, v)),
                     by: None,
                     differs: false,
-                    millis: false,
+                    coarse: None,
                 })
                 .collect(),
             refs: Vec::new(),

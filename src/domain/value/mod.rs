@@ -6,6 +6,7 @@ pub mod interval;
 pub mod nested;
 
 use nested::Element;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::borrow::Cow;
 
@@ -59,7 +60,8 @@ pub enum ColumnType {
 }
 
 /// What form a log's value came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LogKind {
     /// SQL null.
     Null,
@@ -77,6 +79,13 @@ pub enum LogKind {
     Double,
     /// Text of an interval whose years and months were turned into days, 365.25 / 12 of them a month.
     Duration,
+}
+
+impl LogKind {
+    /// This form, where a value in it carries less than its column holds.
+    pub fn coarse(self) -> Option<Self> {
+        matches!(self, Self::Millis | Self::Double | Self::Duration).then_some(self)
+    }
 }
 
 /// A value as the log says it, digits untouched.

@@ -154,7 +154,7 @@ pub(crate) fn order(key: &str, kinds: &[Kind]) -> FoundCase {
                 restored: (!lost).then(|| json!("Created")),
                 log: Some(json!("Activated")),
                 by: None,
-                millis: false,
+                coarse: None,
                 differs: true,
             }],
             refs: Vec::new(),

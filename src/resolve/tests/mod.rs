@@ -448,7 +448,7 @@ fn steps_name_the_change_but_no_masked_value() {
         log: Some(log),
         by: None,
         differs: true,
-        millis: false,
+        coarse: None,
     };
     let mut case = order("1", &[Kind::Lost]);
     case.family[0].fields.push(field("msisdn", json!("+49170")));

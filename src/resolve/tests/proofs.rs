@@ -102,7 +102,7 @@ fn log(fields: &[(&str, Json)]) -> Vec<FamilyField> {
             log: Some(value.clone()),
             by: None,
             differs: true,
-            millis: false,
+            coarse: None,
         })
         .collect()
 }
