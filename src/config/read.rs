@@ -303,7 +303,7 @@ fn gate(node: &Node) -> Result<Vec<(String, String)>> {
     let Value::List(nodes) = &field.node.value else {
         return Err(field
             .wrong("gate.checks must be a list of tables")
-            .cure("write checks = [{ name = \"…\", sql = \"select …\" }]"));
+            .cure("write checks = [{ name = \"...\", sql = \"select ...\" }]"));
     };
     let mut checks: Vec<(String, String)> = Vec::with_capacity(nodes.len());
     for node in nodes {

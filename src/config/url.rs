@@ -97,7 +97,7 @@ fn parse(field: &Field<'_>, text: &str, may_hold_password: bool) -> Result<DbUrl
                 field.path
             ))
             .cure(
-                "take it out and use password_file = \"…\" (mode 0600), url_env = \"NAME\", PGPASSWORD or ~/.pgpass",
+                "take it out and use password_file = \"...\" (mode 0600), url_env = \"NAME\", PGPASSWORD or ~/.pgpass",
             ));
     }
     let (host, port) = match place.strip_prefix('[').and_then(|p| p.split_once(']')) {

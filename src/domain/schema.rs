@@ -118,9 +118,10 @@ impl Schema {
     /// The entity mapped to a log's table; `schema` is empty where the log names none. A table configured without a
     /// schema matches that table in any schema.
     pub fn of_table(&self, schema: &str, table: &str) -> Option<EntityIx> {
-        self.entities.iter().position(|e| match e.table.split_once('.') {
-            Some((s, t)) => t == table && (schema.is_empty() || s == schema),
-            None => e.table == table,
+        self.entities.iter().position(|e| {
+            // Schema and table may hold dots themselves.
+            let qualified = e.table.strip_suffix(table).and_then(|rest| rest.strip_suffix('.'));
+            e.table == table || qualified.is_some_and(|s| schema.is_empty() || s == schema)
         })
     }
 }

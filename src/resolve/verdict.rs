@@ -242,10 +242,27 @@ pub(super) fn target(now: &Now<'_>, missing: &Missing) -> Option<Sought> {
 pub(super) fn repointed(now: &Now<'_>, row: &FamilyRow, r: &FamilyRef) -> Option<Missing> {
     let (ix, _) = now.entity(&row.entity)?;
     let named = now.value(ix, &row.key, &r.column)?;
+    let named = key_of(now, &r.to, named);
     (named != r.to.key).then(|| Missing {
-        key: named.to_owned(),
+        key: named,
         ..r.to.clone()
     })
+}
+
+/// A referring value as the key that it names is spelled.
+fn key_of(now: &Now<'_>, to: &Missing, named: &str) -> String {
+    let ty = now
+        .entity(&to.entity)
+        .filter(|_| to.column.is_none())
+        .and_then(|(ix, _)| {
+            let table = &now.catalogue.tables[ix];
+            match table.key[..] {
+                [only] => Some(now.ty(ix, only)),
+                _ => None,
+            }
+        });
+    ty.and_then(|ty| value::key_text(ty, &LogValue::new(LogKind::Text, named)))
+        .map_or_else(|| named.to_owned(), std::borrow::Cow::into_owned)
 }
 
 /// The order that `supersede --to` names: a case, a key or a label.

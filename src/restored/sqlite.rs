@@ -114,7 +114,16 @@ impl Sqlite {
             if key.len() != width {
                 continue;
             }
-            buf.set_key(key.iter().map(String::as_str));
+            let types = table
+                .key
+                .iter()
+                .map(|c| table.columns.get(usize::from(*c)).map(|c| &c.ty));
+            let forms: Vec<&str> = key
+                .iter()
+                .zip(types)
+                .map(|(text, ty)| ty.map_or(text.as_str(), |ty| value::key_form(ty, text)))
+                .collect();
+            buf.set_key(forms.into_iter());
             for (at, column) in columns.iter().enumerate() {
                 let ty = table.columns.get(usize::from(*column)).map(|c| &c.ty);
                 buf.push(text(row.get_ref(width + at)?, ty).as_deref());

@@ -130,7 +130,7 @@ impl<R: Restored> Scan<'_, R> {
                 };
                 for row in self.read_rows(entity, lookup, families).await? {
                     let owner_key = families.value(entity, &row.1, column).unwrap_or_default();
-                    let by_restored = of_owner.get(owner_key).cloned();
+                    let by_restored = of_owner.get(&self.owner_key(owner, owner_key)).cloned();
                     match self.log_names_owner(entity, &row.1)? {
                         // The log says whose it is; if it is one of ours it is a member already.
                         Said::Owner(_) | Said::Nobody if !members.contains_key(&row) => {

@@ -4,7 +4,7 @@
 use super::{RowId, Scan};
 use crate::domain::Result;
 use crate::domain::schema::{ColumnIx, EntityIx};
-use crate::domain::value;
+use crate::domain::value::{self, ColumnType, LogValue};
 use crate::restored::{Lookup, Restored};
 use hashbrown::{HashMap, HashSet};
 
@@ -93,12 +93,22 @@ impl<R: Restored> Scan<'_, R> {
         let Some((named, _)) = self.log.get(entity, key).and_then(|row| row.field(column)) else {
             return Said::Nothing;
         };
-        let table = &self.catalogue.tables[owner];
-        let Some(first) = table.key.first() else {
-            return Said::Nobody;
-        };
-        let ty = &table.columns[usize::from(*first)].ty;
-        value::key_text(ty, &named).map_or(Said::Nobody, |k| Said::Owner(k.as_ref().into()))
+        value::key_text(self.key_type(owner), &named).map_or(Said::Nobody, |k| Said::Owner(k.as_ref().into()))
+    }
+
+    /// The type of an owner's key: one column names it.
+    fn key_type(&self, entity: EntityIx) -> &ColumnType {
+        let table = &self.catalogue.tables[entity];
+        table
+            .key
+            .first()
+            .map_or(&ColumnType::Other, |first| &table.columns[usize::from(*first)].ty)
+    }
+
+    /// A restored row's owner as its key is spelled: `7.00` in a `numeric(10,2)` column names the row 7.
+    pub(super) fn owner_key(&self, owner: EntityIx, text: &str) -> Box<str> {
+        let named = LogValue::new(value::LogKind::Text, text);
+        value::key_text(self.key_type(owner), &named).map_or_else(|| text.into(), |k| k.as_ref().into())
     }
 
     /// A row's owner by the log alone.
@@ -116,21 +126,22 @@ impl<R: Restored> Scan<'_, R> {
         }
         for (entity, mut keys) in by_entity {
             keys.sort_unstable();
-            let Some((column, _)) = self.owner_column(entity)? else {
+            let Some((column, owner)) = self.owner_column(entity)? else {
                 continue;
             };
             for key in &keys {
                 owners.restored.insert((entity, key.clone()), None);
             }
             let asked: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
-            let mut each = |row: crate::restored::Row<'_>| {
-                owners
-                    .restored
-                    .insert((entity, row.key().into()), row.value(0).map(Into::into));
-            };
+            let mut read: Vec<(Box<str>, Option<Box<str>>)> = Vec::new();
+            let mut each = |row: crate::restored::Row<'_>| read.push((row.key().into(), row.value(0).map(Into::into)));
             self.restored
                 .rows(entity, Lookup::Keys(&asked), &[column], &mut each)
                 .await?;
+            for (key, named) in read {
+                let named = named.map(|text| self.owner_key(owner, &text));
+                owners.restored.insert((entity, key), named);
+            }
         }
         Ok(())
     }

@@ -374,9 +374,22 @@ pub fn key_text<'a>(ty: &ColumnType, value: &LogValue<'a>) -> Option<Cow<'a, str
     if value.kind == LogKind::Null {
         return None;
     }
-    match &value.text {
-        Cow::Borrowed(text) => canonical(ty, text),
-        Cow::Owned(text) => canonical(ty, text).map(|t| Cow::Owned(t.into_owned())),
+    let text = match &value.text {
+        Cow::Borrowed(text) => canonical(ty, text)?,
+        Cow::Owned(text) => Cow::Owned(canonical(ty, text)?.into_owned()),
+    };
+    Some(match (ty, &text) {
+        (ColumnType::Numeric, Cow::Owned(t)) => Cow::Owned(key_form(ty, t).to_owned()),
+        _ => text,
+    })
+}
+
+/// A key column's text output as keys spell it: of a `numeric` without the zeros that only say its scale, so that one
+/// number has one spelling.
+pub fn key_form<'a>(ty: &ColumnType, text: &'a str) -> &'a str {
+    match ty {
+        ColumnType::Numeric if text.contains('.') => text.trim_end_matches('0').trim_end_matches('.'),
+        _ => text,
     }
 }
 

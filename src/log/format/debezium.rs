@@ -267,7 +267,7 @@ fn stand_in(raw: &RawValue, default: Option<&str>) -> bool {
 fn excerpt(json: &str) -> Cow<'_, str> {
     const LONGEST: usize = 60;
     match json.char_indices().nth(LONGEST) {
-        Some((end, _)) => Cow::Owned(format!("{}…", &json[..end])),
+        Some((end, _)) => Cow::Owned(format!("{}...", &json[..end])),
         None => Cow::Borrowed(json),
     }
 }

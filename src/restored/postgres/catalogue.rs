@@ -76,7 +76,8 @@ const TABLES: &str = "\
     from unnest($1::text[], $2::text[]) with ordinality as w(schema, name, ordinality) \
     join pg_class c on c.relname::text = w.name and c.relkind in ('r', 'p', 'v', 'm', 'f') \
     join pg_namespace n on n.oid = c.relnamespace \
-    where case when w.schema = '' then pg_table_is_visible(c.oid) else n.nspname::text = w.schema end";
+    where case when w.schema = '' then pg_table_is_visible(c.oid) else n.nspname::text = w.schema end \
+    order by w.ordinality";
 
 const KNOWN_TABLES: &str = "\
     select case when pg_table_is_visible(c.oid) and n.nspname = 'public' then c.relname else n.nspname || '.' || c.relname end \
@@ -155,22 +156,28 @@ pub(super) async fn read(pg: &Connection, schema: &Schema) -> Result<(Catalogue,
     Ok((catalogue, relations))
 }
 
+/// A configured table as schema and name, the likeliest reading first: both may hold dots themselves.
+fn readings(table: &str) -> impl Iterator<Item = (&str, &str)> {
+    let dots = table.match_indices('.').map(|(at, _)| (&table[..at], &table[at + 1..]));
+    dots.chain(std::iter::once(("", table)))
+}
+
 /// Object id, name for people and name for SQL of each entity's table.
 async fn tables(pg: &Connection, schema: &Schema) -> Result<Vec<(Oid, String, String)>> {
     let failed = |e: tokio_postgres::Error| pg.error("reading the catalogue", &e);
-    let names: Vec<(&str, &str)> = schema
-        .entities
-        .iter()
-        .map(|e| e.table.split_once('.').unwrap_or(("", e.table.as_str())))
-        .collect();
-    for (entity, (s, t)) in schema.entities.iter().zip(&names) {
-        if s.len() > NAME_LIMIT || t.len() > NAME_LIMIT || s.contains('\0') || t.contains('\0') {
+    let mut names: Vec<(usize, (&str, &str))> = Vec::with_capacity(schema.entities.len());
+    for (ix, entity) in schema.entities.iter().enumerate() {
+        let before = names.len();
+        let fits = |name: &str| name.len() <= NAME_LIMIT && !name.contains('\0');
+        let read = readings(&entity.table).filter(|(s, t)| fits(s) && fits(t));
+        names.extend(read.map(|name| (ix, name)));
+        if names.len() == before {
             return Err(Error::usage("a PostgreSQL name has at most 63 bytes and no NUL")
                 .at(format!("[schema.{}] table", entity.name))
                 .cure("give the table's name as \\d shows it"));
         }
     }
-    let (schemas, tables): (Vec<&str>, Vec<&str>) = names.into_iter().unzip();
+    let (schemas, tables): (Vec<&str>, Vec<&str>) = names.iter().map(|(_, name)| *name).unzip();
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
         [(&schemas, Type::TEXT_ARRAY), (&tables, Type::TEXT_ARRAY)];
     let rows = pg.client.query_typed(TABLES, &parameters).await.map_err(failed)?;
@@ -182,9 +189,13 @@ async fn tables(pg: &Connection, schema: &Schema) -> Result<Vec<(Oid, String, St
             row.try_get(2).map_err(failed)?,
             row.try_get(3).map_err(failed)?,
         );
-        let Some(ix) = usize::try_from(at - 1).ok().filter(|ix| *ix < found.len()) else {
+        let Some((ix, _)) = usize::try_from(at - 1).ok().and_then(|at| names.get(at)) else {
             continue;
         };
+        let ix = *ix;
+        if found[ix].is_some() {
+            continue;
+        }
         if !row.try_get::<_, bool>(4).map_err(failed)? {
             return Err(no_privilege(pg, schema, ix, &format!("{}.{}", quoted(&s), quoted(&t)), &[]).await);
         }

@@ -3,7 +3,7 @@
 use super::catalogue::{Relation, Takes};
 use crate::domain::Result;
 use crate::domain::schema::ColumnIx;
-use crate::domain::value::{ColumnType, canonical, split_key};
+use crate::domain::value::{ColumnType, canonical, key_form, split_key};
 use crate::restored::pg::Connection;
 use crate::restored::{Lookup, Row, RowBuf};
 use bytes::BytesMut;
@@ -281,10 +281,11 @@ impl Shared<'_> {
     fn take(&mut self, plan: &Plan<'_>, row: &tokio_postgres::Row) -> Result<(), tokio_postgres::Error> {
         self.row.clear();
         let mut key: SmallVec<[&str; 4]> = SmallVec::new();
-        for at in 0..plan.key {
+        let relation = plan.tuples.relation;
+        for (at, column) in relation.key.iter().enumerate() {
             // A key column of a view may be null; such a row has no key that anyone could name.
             let Some(part) = row.try_get(at)? else { return Ok(()) };
-            key.push(part);
+            key.push(key_form(&relation.columns[*column].ty, part));
         }
         self.row.set_key(key.into_iter());
         for at in plan.key..plan.columns {
