@@ -5,6 +5,7 @@ use crate::domain::progress::Progress;
 use crate::domain::queue::ScanCounts;
 use crate::domain::{Error, Result};
 use crate::ledger::Ledger;
+use crate::resolve::prove::{self, Proven};
 use crate::restored::postgres::Postgres;
 use crate::restored::sqlite::Sqlite;
 use crate::scan::{self, Outcome, ScanReport};
@@ -35,6 +36,20 @@ pub fn scan(config: &Config, ledger: &mut Ledger, progress: &Progress) -> Result
     let json = serde_json::to_value(&report).map_err(|e| Error::failed(format!("cannot write the report: {e}")))?;
     let counts = ledger.store_scan(&mut cases.into_iter(), &rejects, &json, progress)?;
     Ok(Scanned { report, counts })
+}
+
+/// Reads the restored database again for decided cases, all of them or these, and notes in the ledger what holds.
+pub fn prove(config: &Config, ledger: &mut Ledger, ids: Option<&[String]>, progress: &Progress) -> Result<Proven> {
+    runtime()?.block_on(async {
+        let database = restored(config)?;
+        match &database.url {
+            DbUrl::Sqlite(path) => prove::prove(config, ledger, &mut Sqlite::open(path)?, ids, progress).await,
+            DbUrl::Postgres { .. } => {
+                let mut server = Postgres::connect(&database, &config.scan).await?;
+                prove::prove(config, ledger, &mut server, ids, progress).await
+            }
+        }
+    })
 }
 
 /// The restored database with its password.

@@ -14,6 +14,7 @@ pub mod out;
 mod parse;
 mod phase;
 mod print_config;
+mod prove;
 #[cfg(test)]
 mod readme;
 mod resolve;
@@ -125,6 +126,8 @@ enum Command {
     Note(deeds::Note),
     /// Take a decision back
     Undo(deeds::Undo),
+    /// Read the restored database again for decided cases
+    Prove(prove::Prove),
     /// Say how a phase of the restore ended
     Phase(phase::SetPhase),
     /// The audit trail
@@ -229,6 +232,7 @@ impl Command {
             Self::Done(args) => args.run(context),
             Self::Note(args) => args.run(context),
             Self::Undo(args) => args.run(context),
+            Self::Prove(args) => args.run(context),
             Self::Phase(args) => args.run(context),
             Self::Audit(args) => args.run(context),
             Self::Completions(args) => args.run(context),

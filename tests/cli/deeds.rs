@@ -8,7 +8,7 @@ fn user() -> String {
 }
 
 #[test]
-fn a_case_is_claimed_decided_and_done() {
+fn a_case_is_claimed_decided_done_and_proven() {
     let night = Night::scanned();
     let claim = night.run(&["claim", "SFO-2", "--for", "20m", "--json"]).ended(0).json();
     assert_eq!(claim["case"], "order:2");
@@ -43,11 +43,23 @@ fn a_case_is_claimed_decided_and_done() {
         .run(&["resolve", "order:2", "keep", "--reason", "again"])
         .ended(4)
         .says(&["undo"]);
+    // What is not done is not proven, and stays to do.
+    night.run(&["prove", "order:2"]).ended(3);
+    assert_eq!(night.run(&["show", "order:2", "--json"]).json()["state"], "to_do");
     let done = night
         .run(&["done", "order:2", "--evidence", "ticket 7", "--json"])
         .ended(0)
         .json();
     assert_eq!(done, json!({"case": "order:2", "state": "applied"}));
+    night.sql("update orders set status = 'Accepted', qty = 7 where id = 2; update plans set state = 'Completed'");
+    let proven = night.run(&["prove", "--json"]).ended(3).json();
+    assert_eq!(keys(&proven), ["case", "verb", "state", "holds", "read"]);
+    assert_eq!(proven["case"], "order:2");
+    assert_eq!(proven["state"], "proven");
+    assert_eq!(proven["holds"], true);
+    // The restored database settled it: a later scan leaves it proven.
+    night.run(&["scan"]).ended(3);
+    assert_eq!(night.run(&["show", "order:2", "--json"]).json()["state"], "proven");
 }
 
 #[test]
@@ -175,4 +187,35 @@ fn the_trail_is_listed_to_the_letter_and_a_broken_chain_ends_with_5() {
     );
     drop(ledger);
     night.run(&["audit", "verify"]).ended(5);
+}
+
+#[test]
+fn a_proof_that_fails_opens_the_case_again() {
+    let night = Night::scanned();
+    night.run(&["claim", "order:4"]).ended(0);
+    night
+        .run(&["resolve", "order:4", "reapply", "--reason", "delete it"])
+        .ended(0);
+    night.run(&["done", "order:4", "--evidence", "ticket 9"]).ended(0);
+    let failed = night.run(&["prove", "SFO-4", "--json"]).ended(3).json();
+    assert_eq!((&failed["holds"], &failed["state"]), (&json!(false), &json!("open")));
+    let shown = night.run(&["show", "order:4", "--json"]).json();
+    assert_eq!(shown["disproven"], true);
+}
+
+#[test]
+fn when_every_case_is_settled_prove_and_scan_end_with_0() {
+    let night = Night::scanned();
+    let lines = night.run(&["cases", "--json"]).lines();
+    let ids: Vec<&str> = lines.iter().map(|l| l["case"].as_str().unwrap()).collect();
+    for id in ids {
+        night.run(&["claim", id]).ended(0);
+        night.run(&["resolve", id, "keep", "--reason", "as it is"]).ended(0);
+    }
+    night.run(&["prove"]).ended(0);
+    let report = night.run(&["scan", "--json"]).ended(0).json();
+    assert_eq!(
+        report["cases"],
+        json!({"total": 5, "opened": 0, "updated": 0, "gone": 0})
+    );
 }

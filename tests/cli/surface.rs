@@ -64,7 +64,11 @@ fn unknown_commands_say_what_there_is() {
         "scan",
         "cases",
         "resolve",
+        "prove",
         "audit",
+        "doctor",
+        "demo",
+        "console",
         "print-config",
         "completions",
         "man",
@@ -72,6 +76,15 @@ fn unknown_commands_say_what_there_is() {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is not in {help}");
     }
     assert!(!help.contains("preview"));
+}
+
+#[test]
+fn the_console_needs_a_terminal() {
+    let night = Night::new();
+    for args in [&[][..], &["console"], &["demo", "--orders", "20"]] {
+        night.run(args).ended(2).says(&["terminal"]);
+    }
+    night.run(&["--no-input"]).ended(2).says(&["terminal"]);
 }
 
 #[test]
@@ -141,6 +154,7 @@ fn nothing_on_a_pipe_recolours_it() {
         &["scan"][..],
         &["cases"],
         &["show", "order:2"],
+        &["doctor"],
         &["--help"],
         &["nonsense"],
     ] {
