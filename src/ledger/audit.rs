@@ -190,7 +190,7 @@ fn broken(incident: &str, seq: i64, what: &str) -> Fault {
     )
 }
 
-fn verify_all(db: &Connection) -> Res<u64> {
+pub(super) fn verify_all(db: &Connection) -> Res<u64> {
     let incidents: Vec<(i64, Option<String>)> = db
         .prepare(
             "SELECT i.incident, n.name FROM (SELECT incident FROM audit UNION SELECT incident FROM heads) i

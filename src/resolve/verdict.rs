@@ -388,12 +388,12 @@ fn references(now: &Now<'_>, file: &CaseFile, blockers: &[CaseFile]) -> Verdict 
                 return (None, format!("{} is not mapped to a table any more", row.entity));
             };
             let cleared = now.row(ix, &row.key).is_some() && now.value(ix, &row.key, &r.column).is_none();
-            let fine = cleared
+            let repaired = cleared
                 || match repointed(now, row, r) {
                     Some(other) => points_at_something(now, &other),
                     None => now.is_there(&r.to, blockers),
                 };
-            if !fine {
+            if !repaired {
                 let name = steps::name(case, &row.entity, &row.key);
                 let named = repointed(now, row, r).map_or_else(|| r.to.key.clone(), |m| m.key);
                 return (

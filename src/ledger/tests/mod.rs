@@ -1,4 +1,5 @@
 mod deeds;
+mod faults;
 mod files;
 mod scans;
 mod trail;
