@@ -145,7 +145,7 @@ impl Ledger {
                 None => db
                     .prepare_cached(
                         "SELECT no FROM cases WHERE incident = ?1 AND state IN ('to_do', 'applied', 'unconfirmed')
-                         ORDER BY place, no",
+                         ORDER BY +place, no",
                     )?
                     .query_map([incident], |r| r.get(0))?
                     .collect::<rusqlite::Result<_>>()?,
@@ -453,8 +453,9 @@ impl Tx<'_> {
         let linked: Vec<(i64, String)> = self
             .db
             .prepare_cached(
-                "SELECT no, id FROM cases WHERE incident = ?2 AND decision = ?1 AND (no = ?3 OR state <> 'proven')
-                 AND no IN (SELECT no FROM decided WHERE key = ?1) ORDER BY no <> ?3, no",
+                "SELECT c.no, c.id FROM decided d CROSS JOIN cases c ON c.no = d.no
+                 WHERE d.key = ?1 AND c.incident = ?2 AND c.decision = ?1 AND (c.no = ?3 OR c.state <> 'proven')
+                 ORDER BY c.no <> ?3, c.no",
             )?
             .query_map((key, self.incident, case.no), |r| Ok((r.get(0)?, r.get(1)?)))?
             .collect::<rusqlite::Result<_>>()?;

@@ -52,9 +52,17 @@ fn read_claim(row: &Row<'_>) -> rusqlite::Result<Claim> {
     })
 }
 
-/// The condition of a filter on `cases c`, with its values.
-fn condition(filter: &Filter, incident: i64) -> (String, Vec<Value>) {
-    let mut sql = "c.incident = ?".to_owned();
+/// What follows `FROM cases c` for a filter: condition and order, with the condition's values.
+///
+/// A `+` keeps SQLite from walking the whole queue where few cases are looked for: they are found first, then sorted.
+fn selection(filter: &Filter, incident: i64) -> (String, Vec<Value>) {
+    let few = filter.order.is_some() || filter.state.is_some_and(|s| s != State::Open);
+    let mut sql = if filter.order.is_some() {
+        "+c.incident = ?"
+    } else {
+        "c.incident = ?"
+    }
+    .to_owned();
     let mut values = vec![Value::Integer(incident)];
     if let Some(state) = filter.state {
         sql.push_str(" AND c.state = ?");
@@ -70,7 +78,8 @@ fn condition(filter: &Filter, incident: i64) -> (String, Vec<Value>) {
         values.extend([incident.clone(), Value::Text(format!("{ORDER}:{order}"))]);
         values.extend([incident, Value::Text(order.clone())]);
     }
-    (sql, values)
+    let place = if few { "+c.place" } else { "c.place" };
+    (format!("WHERE {sql} ORDER BY {place}, c.no"), values)
 }
 
 const ROW: &str =
@@ -113,7 +122,7 @@ fn waits_for(db: &Connection, no: i64) -> Res<Vec<(Box<str>, Box<str>)>> {
 /// Every live lease of the incident: few, whatever the number of cases.
 fn claims(db: &Connection, incident: i64, now: i64) -> Res<HashMap<i64, Claim>> {
     let mut statement = db.prepare_cached(
-        "SELECT l.by, l.until, l.fence, l.no FROM claims l JOIN cases c ON c.no = l.no
+        "SELECT l.by, l.until, l.fence, l.no FROM claims l CROSS JOIN cases c ON c.no = l.no
          WHERE l.until > ?2 AND c.incident = ?1",
     )?;
     let found = statement.query_map((incident, now), |r| Ok((r.get(3)?, read_claim(r)?)))?;
@@ -238,11 +247,9 @@ impl Ledger {
     pub fn each_row(&self, filter: &Filter, each: &mut dyn FnMut(CaseRow) -> bool) -> Result<()> {
         let now = (self.clock)();
         self.read(|db, incident| {
-            let (condition, values) = condition(filter, incident);
+            let (selection, values) = selection(filter, incident);
             let claims = claims(db, incident, now)?;
-            let mut statement = db.prepare_cached(&format!(
-                "SELECT {ROW} FROM cases c WHERE {condition} ORDER BY c.place, c.no"
-            ))?;
+            let mut statement = db.prepare_cached(&format!("SELECT {ROW} FROM cases c {selection}"))?;
             let mut rows = statement.query(params_from_iter(values))?;
             while let Some(row) = rows.next()? {
                 if !each(read_row(db, row, &claims)?) {
@@ -276,10 +283,8 @@ impl Ledger {
     pub fn each_found(&self, filter: &Filter, each: &mut dyn FnMut(CaseFile) -> Result<()>) -> Result<()> {
         let now = (self.clock)();
         self.read(|db, incident| {
-            let (condition, values) = condition(filter, incident);
-            let mut statement = db.prepare_cached(&format!(
-                "SELECT c.no FROM cases c WHERE {condition} ORDER BY c.place, c.no"
-            ))?;
+            let (selection, values) = selection(filter, incident);
+            let mut statement = db.prepare_cached(&format!("SELECT c.no FROM cases c {selection}"))?;
             let mut rows = statement.query(params_from_iter(values))?;
             while let Some(row) = rows.next()? {
                 each(case_file(db, incident, row.get(0)?, now)?).map_err(Fault::Told)?;
@@ -307,10 +312,8 @@ impl Ledger {
                 order: Some(text.to_owned()),
                 ..Filter::default()
             };
-            let (condition, values) = condition(&filter, incident);
-            let mut statement = db.prepare_cached(&format!(
-                "SELECT c.id FROM cases c WHERE {condition} ORDER BY c.place, c.no"
-            ))?;
+            let (selection, values) = selection(&filter, incident);
+            let mut statement = db.prepare_cached(&format!("SELECT c.id FROM cases c {selection}"))?;
             let found = statement.query_map(params_from_iter(values), |r| r.get(0))?;
             Ok(found.collect::<rusqlite::Result<_>>()?)
         })

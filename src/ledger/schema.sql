@@ -35,6 +35,7 @@ CREATE UNIQUE INDEX case_id    ON cases (incident, id);
 CREATE INDEX        case_place ON cases (incident, place);
 CREATE INDEX        case_state ON cases (incident, state, kinds);
 CREATE INDEX        case_label ON cases (incident, label);
+CREATE INDEX        case_waited ON cases (incident) WHERE waited_for > 0;
 
 CREATE TABLE found (
     no   INTEGER PRIMARY KEY,
