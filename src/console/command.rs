@@ -228,8 +228,13 @@ pub fn refused(model: &Model, command: &Command) -> Option<String> {
     if command.changes && !model.setup.may_act {
         return Some(format!("your role is {}: it may look", model.setup.role));
     }
+    let lost = |name: &str| model.sources.iter().any(|s| s.name == name && s.lost_since.is_some());
+    if command.changes && lost("ledger") {
+        return Some("the ledger does not answer".to_owned());
+    }
     let subject = model.subject();
     match command.id {
+        Id::Prove if lost("restored") => Some("the restored database does not answer".to_owned()),
         Id::Open if model.view == View::Diff && model.diff.is_empty() => Some("nothing to open".to_owned()),
         Id::Open if model.view == View::Queue && subject.is_none() => Some("no case under the cursor".to_owned()),
         Id::Claim | Id::Prove if !model.queue.marks.is_empty() && !model.in_case => None,

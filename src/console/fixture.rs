@@ -38,7 +38,7 @@ pub fn model() -> Model {
     let mut model = Model::new(setup(), NOW, (80, 24));
     let reading = model.queue.begin(NOW, 0);
     assert_eq!(reading, 1);
-    model.queue.append(rows(), true, "ana");
+    model.queue.append(rows(), true, "ana", NOW);
     model.counts = Some(counts());
     model.phases = Some(phases());
     model.hold = Some(hold());

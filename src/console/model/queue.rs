@@ -82,6 +82,8 @@ pub struct Queue {
     pub again: bool,
     /// When the last reading began, microseconds since 1970.
     pub began: i64,
+    /// How long the last complete reading took, microseconds.
+    pub took: i64,
     fresh: Option<Reading>,
     fresh_done: bool,
     arranging: Option<(u64, Arranging)>,
@@ -112,7 +114,7 @@ impl Queue {
     }
 
     /// Rows of the reading under way. The first reading shows them as they come.
-    pub fn append(&mut self, rows: Vec<CaseRow>, last: bool, me: &str) -> Step {
+    pub fn append(&mut self, rows: Vec<CaseRow>, last: bool, me: &str, now: i64) -> Step {
         let mut step = Step::default();
         if let Some(fresh) = self.fresh.as_mut() {
             for row in rows {
@@ -137,6 +139,7 @@ impl Queue {
         }
         if last {
             self.busy = false;
+            self.took = now - self.began;
             self.fresh_done = self.fresh.is_some();
             if !self.complete {
                 self.complete = true;
@@ -400,12 +403,10 @@ impl Queue {
         }
     }
 
-    /// Whether this place lies inside a range being drawn.
-    pub fn in_range(&self, place: usize) -> bool {
-        self.range
-            .as_ref()
-            .and_then(|id| self.table.find(id))
-            .and_then(|n| self.place_of(n))
-            .is_some_and(|begin| (begin.min(self.at)..=begin.max(self.at)).contains(&place))
+    /// The first and last place of a range being drawn.
+    pub fn range_bounds(&self) -> Option<(usize, usize)> {
+        let begin = self.range.as_ref().and_then(|id| self.table.find(id))?;
+        let begin = self.place_of(begin)?;
+        Some((begin.min(self.at), begin.max(self.at)))
     }
 }

@@ -26,11 +26,12 @@ pub fn draw(model: &Model, pen: &mut Pen<'_>, areas: &Areas) {
     let columns = Columns::of(model, usize::from(areas.list.width));
     pen.strip(areas.head, 0, &columns.head(model));
     let queue = &model.queue;
+    let range = queue.range_bounds();
     for line in 0..usize::from(areas.list.height) {
         let Some(row) = queue.row_at(queue.top + line) else {
             break;
         };
-        pen.strip(areas.list, line, &columns.line(model, row, queue.top + line));
+        pen.strip(areas.list, line, &columns.line(model, row, queue.top + line, range));
     }
     if queue.shown.is_empty() {
         pen.strip(
@@ -214,10 +215,11 @@ impl Columns {
         strip
     }
 
-    fn line<'r>(&self, model: &'r Model, row: &'r CaseRow, place: usize) -> Strip<'r> {
+    fn line<'r>(&self, model: &'r Model, row: &'r CaseRow, place: usize, range: Option<(usize, usize)>) -> Strip<'r> {
         let queue = &model.queue;
         let cursor = place == queue.at;
-        let marked = queue.marks.contains(&row.id) || queue.in_range(place);
+        let marked =
+            queue.marks.contains(&row.id) || range.is_some_and(|(first, last)| (first..=last).contains(&place));
         let glyph = match (cursor, marked) {
             (true, true) => " ▸*",
             (true, false) => " ▸ ",

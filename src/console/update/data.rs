@@ -14,7 +14,7 @@ pub fn take(model: &mut Model, msg: Msg, out: &mut Vec<Effect>) {
             if reading != model.queue.reading {
                 return;
             }
-            let step = model.queue.append(rows, last, &model.setup.who);
+            let step = model.queue.append(rows, last, &model.setup.who, model.now);
             follow(model, step, out);
         }
         Msg::Patched(rows) => {

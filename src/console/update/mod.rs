@@ -17,7 +17,7 @@ use super::view::layout;
 pub use acts::when;
 use crossterm::event::KeyEventKind;
 
-/// A reading begins at most so often while others work in the ledger.
+/// A reading begins at most so often while others work in the ledger; a long one takes no more than a fifth of the time.
 const READ_EVERY: i64 = 2_000_000;
 /// A notice stays for so long.
 const NOTICE_STAYS: i64 = 12_000_000;
@@ -73,7 +73,7 @@ fn settle(model: &mut Model, out: &mut Vec<Effect>) {
         let step = model.queue.thaw(&model.setup.who);
         follow(model, step, out);
     }
-    if model.queue.again && !model.queue.busy && model.now - model.queue.began >= READ_EVERY {
+    if model.queue.again && !model.queue.busy && model.now - model.queue.began >= READ_EVERY.max(5 * model.queue.took) {
         read_rows(model, out);
     }
     let areas = layout::areas(model);

@@ -19,7 +19,31 @@ const MINUTE: i64 = 60_000_000;
 pub fn header(model: &Model, pen: &mut Pen<'_>, areas: &Areas) {
     let width = usize::from(areas.header.width);
     pen.strip(areas.header, 0, &incident(model, width));
-    pen.strip(areas.header, 1, &whereabouts(model, width));
+    pen.strip(areas.header, 1, &whereabouts(model, width, areas.rule.height == 0));
+}
+
+/// The scan under way, at the right end of the rule below the header, where it moves nothing.
+pub fn scanning(model: &Model, pen: &mut Pen<'_>, rule: Rect) {
+    let Some((tone, text)) = scan_words(&model.scan, model.now) else {
+        return;
+    };
+    let line = Strip::new()
+        .ours(Tone::Text, " ")
+        .with(tone, text)
+        .ours(Tone::Text, " ");
+    let width = u16::try_from(line.width())
+        .unwrap_or(u16::MAX)
+        .saturating_add(1)
+        .min(rule.width);
+    pen.strip(
+        Rect {
+            x: rule.right() - width,
+            width,
+            ..rule
+        },
+        0,
+        &line,
+    );
 }
 
 fn incident(model: &Model, width: usize) -> Strip<'static> {
@@ -112,7 +136,7 @@ fn deadline(hold: &HoldClock, now: i64, short: bool) -> Strip<'static> {
     }
 }
 
-fn whereabouts(model: &Model, width: usize) -> Strip<'static> {
+fn whereabouts(model: &Model, width: usize, with_scan: bool) -> Strip<'static> {
     let setup = &model.setup;
     let mut right = Strip::new().with(Tone::Text, safe!("{}, {}", Safe::id(&setup.who), Safe::of(&setup.role)));
     if setup.readonly {
@@ -132,19 +156,21 @@ fn whereabouts(model: &Model, width: usize) -> Strip<'static> {
         strip.ours(Tone::Text, " ")
     };
     let room = |names: bool| width.saturating_sub(tabs(model, names).width() + 1);
-    let running = matches!(model.scan, Scan::Running { .. } | Scan::Failed { .. });
+    let running = with_scan && matches!(model.scan, Scan::Running { .. } | Scan::Failed { .. });
     let all = model.sources.len();
-    let choices = [(all, true), (all, false), (1, running), (0, running), (0, false)];
-    let fitting = |names: bool| {
-        choices
+    let fitting = |names: bool, scan: bool| {
+        let shown = [all, 1, 0].into_iter().map(|sources| line(sources, scan));
+        shown
             .into_iter()
-            .map(|(n, scan)| line(n, scan))
             .find(|r| r.width() <= room(names))
+            .map(|right| (names, right))
     };
-    match fitting(true) {
-        Some(right) => tabs(model, true).beside(right, width),
-        None => tabs(model, false).beside(fitting(false).unwrap_or_else(|| line(0, running)), width),
-    }
+    let with_scan = || fitting(true, true).or_else(|| fitting(false, true)).filter(|_| running);
+    let (names, right) = with_scan()
+        .or_else(|| fitting(true, false))
+        .or_else(|| fitting(false, false))
+        .unwrap_or_else(|| (false, line(0, running)));
+    tabs(model, names).beside(right, width)
 }
 
 /// The views by their digits; only the one shown is named where it is narrow.

@@ -37,6 +37,7 @@ pub fn view_in(model: &Model, theme: &Theme, buffer: &mut Buffer) {
     }
     frame::header(model, &mut pen, &areas);
     pen.rule(areas.rule);
+    frame::scanning(model, &mut pen, areas.rule);
     pen.rule(areas.footer_rule);
     if areas.list.area() > 0 {
         match model.view {

@@ -279,3 +279,24 @@ fn dialogs_look_as_drawn() {
     let (_, mut model) = screens().into_iter().find(|(n, _)| *n == "menu refused").unwrap();
     snapshot::check("menu-160x48", &mut model, 160, 48);
 }
+
+#[test]
+fn a_scan_under_way_is_visible_on_every_view() {
+    let mut model = fixture::model();
+    model.scan = Scan::Running {
+        stage: Stage::Comparing,
+        done: 3,
+        total: 9,
+        since: fixture::NOW,
+    };
+    for view in View::ALL {
+        model.view = view;
+        for (w, h) in [(80, 24), (60, 16), (160, 48)] {
+            let text = snapshot::text(&snapshot::draw(&mut model, w, h));
+            assert!(
+                text[..3].join("\n").contains("comparing rows 33%"),
+                "{view:?} {w}x{h}: {text:?}"
+            );
+        }
+    }
+}
