@@ -186,10 +186,9 @@ fn read_source(
         return Err(Error::failed("stopped while reading the log").into());
     }
     found.report(input, log, &unknown, total)?;
-    for (entity, rows) in found.truncated() {
-        let known = fold.count(entity);
+    for (entity, when) in found.truncated() {
         total.warnings.push(format!(
-            "log {}: table {} was truncated {rows}: the {known} rows that the log knows of it count as deleted there",
+            "log {}: table {} was truncated {when}: every row that the log knew of it counts as deleted there",
             log.name, input.catalogue.tables[entity].name
         ));
     }

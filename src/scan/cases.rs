@@ -70,10 +70,11 @@ impl<R: Restored> Scan<'_, R> {
         let all: Vec<Refers> = drafts.values().flat_map(|d| d.refers.iter().cloned()).collect();
         let targets = self.look_up(&all, &collided).await?;
         drop(all);
-        let lost: HashMap<RowId, String> = drafts
+        // A reference by another column than the key is also mended by giving a row that is there its column back.
+        let brings: HashMap<RowId, String> = drafts
             .iter()
             .flat_map(|(id, d)| d.rows.iter().map(move |f| (id, f)))
-            .filter(|(_, f)| f.kind == Kind::Lost)
+            .filter(|(_, f)| matches!(f.kind, Kind::Lost | Kind::Regressed))
             .map(|(id, f)| ((f.entity, f.key.clone()), id.clone()))
             .collect();
         let mut waits: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -84,7 +85,7 @@ impl<R: Restored> Scan<'_, R> {
                 .iter()
                 .filter(|r| targets.is_missing(r))
                 .flat_map(|r| targets.rows(r))
-                .filter_map(|row| lost.get(row))
+                .filter_map(|row| brings.get(row))
                 .filter(|blocker| **blocker != id)
                 .cloned()
                 .collect();

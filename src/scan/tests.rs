@@ -329,6 +329,23 @@ fn an_orphan_names_what_is_missing_and_who_brings_it_back() {
 }
 
 #[test]
+fn a_row_that_is_there_brings_back_the_column_that_a_reference_means() {
+    let mut w = World::default();
+    w.row("assets (id, reference_id) values (7, 'A-old')")
+        .says("asset", "7", &json!({"reference_id": "A-new"}))
+        .says("order_item", "1", &json!({"order_id": 3, "asset_ref": "A-new"}));
+    let outcome = w.scan();
+    expect(
+        &outcome,
+        &[
+            ("asset:7", &["asset 7 regressed"]),
+            ("order:3", &["order_item 1 lost", "order 3 orphaned"]),
+        ],
+    );
+    assert_eq!(case(&outcome, "order:3").blocked_by, ["asset:7"]);
+}
+
+#[test]
 fn a_reference_to_what_the_log_deleted_is_no_orphan() {
     let mut w = World::default();
     w.says("order", "1", &json!({"prior_order_id": 9}))

@@ -230,7 +230,12 @@ impl Pg {
             scope.spawn(move || drop(input.write_all(sql.as_bytes())));
             psql.wait_with_output().unwrap()
         });
-        assert!(out.status.success(), "{sql}\n{}", String::from_utf8_lossy(&out.stderr));
+        let errors = String::from_utf8_lossy(&out.stderr);
+        assert!(
+            out.status.success(),
+            "{errors}\n{}",
+            sql.chars().take(2_000).collect::<String>()
+        );
         String::from_utf8(out.stdout).unwrap().trim_end_matches('\n').to_owned()
     }
 }

@@ -17,16 +17,6 @@ impl Fold {
         });
     }
 
-    /// Rows of an entity that were ever named.
-    pub fn count(&mut self, entity: EntityIx) -> usize {
-        let rows = |shard: &mut std::sync::Mutex<Shard>| {
-            shard.get_mut().unwrap_or_else(PoisonError::into_inner).tables[entity]
-                .rows
-                .len()
-        };
-        self.shards.iter_mut().map(rows).sum()
-    }
-
     /// Applies what concerns more than one key. Truncates first: a moved row inherits nothing from before one.
     pub fn settle(&mut self, mut truncates: Vec<Truncate>, mut moves: Vec<Move>) {
         truncates.sort_by_key(|t| t.by);

@@ -1,0 +1,37 @@
+//! A real point-in-time recovery, made here: WAL archive, base backup, traffic, recovery to T, promotion, more traffic.
+//! The log comes from the same server by wal2json; the truth comes from comparing both servers in SQL. `restitch` must
+//! agree with it finding by finding and field by field, in every format of the log.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "tests"
+)]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "comparisons read better with values made on the spot"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod capture;
+mod check;
+mod formats;
+mod traffic;
+mod truth;
+mod world;
+
+use world::World;
+
+#[test]
+fn a_scan_after_a_real_recovery_agrees_with_the_truth_in_every_format() {
+    let world = World::make();
+    let events = capture::events(&world);
+    let truth = truth::Truth::read(&world);
+    truth.covers_every_kind();
+    for format in formats::Format::ALL {
+        check::agrees(&world, &truth, &events, format);
+    }
+}
