@@ -87,7 +87,7 @@ pub fn read(input: &LogInput<'_>, progress: &Progress) -> Result<Folded, ReadErr
             None => all = Some(fold),
         }
     }
-    let fold = all.unwrap_or_else(|| Fold::new(0, Rules { versions: false }, hasher));
+    let fold = all.unwrap_or_else(|| Fold::new(0, Rules::default(), hasher));
     Ok(Folded {
         stats: total.stats,
         coverage: total.coverage,

@@ -4,7 +4,7 @@
 //! wait for one another. So the events of a block are gathered, sorted by shard, and each step is taken for all of them
 //! before the next: then the processor waits for many rows at once, and locks a shard once for all of them.
 
-use super::row::{Encoded, encode};
+use super::fields::{Encoded, encode};
 use super::stamp::Stamp;
 use crate::domain::schema::{ColumnIx, EntityIx};
 use crate::domain::value::LogValue;

@@ -1,6 +1,7 @@
 //! After the last event: truncates and moves, several sources into one, and the order of the rows.
 
-use super::row::{Encoded, Owned};
+use super::fields::Encoded;
+use super::row::Owned;
 use super::{Fold, Move, Row, Shard, Stamp, Truncate};
 use crate::domain::schema::{Catalogue, EntityIx};
 use crate::domain::value::{LogValue, Same, canonical, same};

@@ -5,6 +5,7 @@
 //! left to merge at the end.
 
 mod batch;
+mod fields;
 mod finish;
 mod row;
 mod stamp;

@@ -4,62 +4,15 @@
 //! (`set`), the deletes newer than it, and the newest delete before it (`floor`). Visible is, for each column, the newest
 //! value above the floor: the live row while no delete is newer than `set`, else its last state.
 
+use super::fields::{Encoded, Said, kind_of, push};
 use super::stamp::Stamp;
 use crate::domain::schema::ColumnIx;
 use crate::domain::value::{LogKind, LogValue};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-/// The columns of an event as a row keeps them: each once, in the order of the table.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Encoded<'e>(pub &'e [u8]);
-
-impl<'e> Encoded<'e> {
-    pub const NONE: Encoded<'static> = Encoded(&[]);
-
-    fn iter(self) -> impl Iterator<Item = Said<'e>> {
-        let mut rest = self.0;
-        std::iter::from_fn(move || {
-            let (said, tail) = split(rest)?;
-            rest = tail;
-            Some(said)
-        })
-    }
-}
-
-/// One column of an event.
-#[derive(Debug, Clone, Copy)]
-struct Said<'e> {
-    column: ColumnIx,
-    event: u16,
-    kind: u8,
-    text: &'e [u8],
-}
-
-fn split(bytes: &[u8]) -> Option<(Said<'_>, &[u8])> {
-    let (head, tail) = bytes.split_first_chunk::<HEAD>()?;
-    let head = u64::from_le_bytes(*head);
-    let (text, tail) = tail.split_at_checked((head >> 35) as usize)?;
-    let said = Said {
-        column: (head & 0xffff) as u16,
-        event: (head >> 16 & 0xffff) as u16,
-        kind: (head >> 32 & 7) as u8,
-        text,
-    };
-    Some((said, tail))
-}
-
-/// Writes the columns of an event, which are in the order of the table.
-pub(super) fn encode(into: &mut Vec<u8>, fields: &[(ColumnIx, LogValue<'_>)]) {
-    for (column, value) in fields {
-        push(into, *column, 0, value.kind as u8, value.text.as_bytes());
-    }
-}
-
 /// Deletes of one key kept while nothing says that the row came back between them; more are one run.
 const MOST_DELETES: usize = 16;
-/// Bytes before the text of each field: column, event, kind and length.
-const HEAD: usize = 8;
 
 /// A row and the events that its values came from.
 ///
@@ -93,7 +46,8 @@ struct More {
     moved: Vec<Moved>,
 }
 
-/// The row as it was when it moved away.
+/// The row as it was when it moved away. Complete unless the key was used again and that was read before the move, which
+/// logs that come nearly in order do not do.
 #[derive(Debug)]
 struct Moved {
     by: Stamp,
@@ -141,7 +95,7 @@ impl<'r> Field<'r> {
 }
 
 /// How the events of a log are ordered, as far as a row must know.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Rules {
     /// By version: events of one version must say the same.
     pub versions: bool,
@@ -252,8 +206,8 @@ impl Row {
         if rules.versions {
             self.note_clash(by, false, fields);
         }
+        self.fill_moved(by, fields);
         if self.floor().is_some_and(|floor| by < floor) {
-            self.fill_moved(by, fields);
             return;
         }
         let mut set = self.set;
@@ -276,6 +230,10 @@ impl Row {
         if moves && !more.moves.contains(&by) {
             more.moves.push(by);
         }
+        if moves && by < set {
+            self.keep_moved(by);
+        }
+        let more = self.more.get_or_insert_default();
         for moved in &mut more.moved {
             if by < moved.by {
                 moved.floor = moved.floor.max(Some(by));
@@ -293,10 +251,7 @@ impl Row {
                 }
             }
         } else {
-            self.keep_moved(by);
-            if let Some(more) = &mut self.more {
-                more.floor = Some(by);
-            }
+            more.floor = Some(by);
         }
         self.rebuild(set, by, fields, rules, scratch);
     }
@@ -320,14 +275,11 @@ impl Row {
         if !more.moves.contains(&delete) || more.moved.iter().any(|m| m.by == delete) {
             return;
         }
-        let floor = more.floor;
+        let floor = more.floor.filter(|floor| *floor < delete);
         let fields = self.owned(|f| f.stamp < delete);
+        let by = delete;
         if let Some(more) = &mut self.more {
-            more.moved.push(Moved {
-                by: delete,
-                floor,
-                fields,
-            });
+            more.moved.push(Moved { by, floor, fields });
         }
     }
 
@@ -585,24 +537,4 @@ impl Stamps {
         // PostgreSQL allows 1,600 columns (limits, appendix K), so there are never more events than fit.
         u16::try_from(at + 1).unwrap_or(u16::MAX)
     }
-}
-
-fn push(data: &mut Vec<u8>, column: ColumnIx, event: u16, kind: u8, text: &[u8]) {
-    let head = u64::from(column) | u64::from(event) << 16 | u64::from(kind) << 32 | (text.len() as u64) << 35;
-    data.extend_from_slice(&head.to_le_bytes());
-    data.extend_from_slice(text);
-}
-
-fn kind_of(kind: u8) -> LogKind {
-    const KINDS: [LogKind; 8] = [
-        LogKind::Null,
-        LogKind::Bool,
-        LogKind::Number,
-        LogKind::Text,
-        LogKind::Json,
-        LogKind::Millis,
-        LogKind::Double,
-        LogKind::Duration,
-    ];
-    KINDS.get(usize::from(kind)).copied().unwrap_or(LogKind::Text)
 }

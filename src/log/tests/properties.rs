@@ -2,7 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 const COLUMNS: [&str; 3] = ["status", "amount", "note"];
@@ -56,9 +56,12 @@ fn line(at: usize, made: &Made, versions: bool) -> String {
     )
 }
 
+/// The newest value of each column with its position, and the delete, if that came last.
+type Applied = (BTreeMap<&'static str, (u8, usize)>, Option<usize>);
+
 /// The rows as if the events had been applied one after the other: the contract's own words.
-fn applied(events: &[(usize, Made)]) -> BTreeMap<u8, (BTreeMap<&'static str, (u8, usize)>, Option<usize>)> {
-    let mut rows: BTreeMap<u8, (BTreeMap<&'static str, (u8, usize)>, Option<usize>)> = BTreeMap::new();
+fn applied(events: &[(usize, Made)]) -> BTreeMap<u8, Applied> {
+    let mut rows: BTreeMap<u8, Applied> = BTreeMap::new();
     for (at, made) in events {
         let (fields, deleted) = rows.entry(made.key).or_default();
         if !made.delete && deleted.is_some() {
@@ -79,14 +82,70 @@ fn shown(folded: &Folded) -> Vec<String> {
 }
 
 /// The same lines in several files, in this order.
-fn in_files(lines: &[String], files: usize) -> Folded {
-    let mut logs = Logs::new().with("cdc", FormatKind::Native, b"");
+fn in_files(format: FormatKind, lines: &[String], files: usize) -> Folded {
+    let mut logs = Logs::new().with("cdc", format, b"");
     std::fs::remove_file(logs.path().join("cdc.ndjson")).unwrap();
     for (n, part) in lines.chunks(lines.len().div_ceil(files)).enumerate() {
         std::fs::write(logs.path().join(format!("{n}.log")), part.join("\n")).unwrap();
     }
     logs.configs[0].path = Some(logs.path().join("*.log").display().to_string());
     logs.read()
+}
+
+fn shuffled(lines: &[String], order: u64) -> Vec<String> {
+    let mut lines = lines.to_vec();
+    let mut seed = order | 1;
+    for at in (1..lines.len()).rev() {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        lines.swap(at, usize::try_from(seed >> 33).unwrap() % (at + 1));
+    }
+    lines
+}
+
+/// What a table goes through, and what wal2json says of it: rows come, change in part, move to another key, go.
+fn table(steps: &[(u8, u8, u8)], reuse: bool) -> (Vec<String>, BTreeMap<u8, BTreeMap<&'static str, usize>>) {
+    let mut rows: BTreeMap<u8, BTreeMap<&'static str, usize>> = BTreeMap::new();
+    let mut lines = Vec::new();
+    let mut left = BTreeSet::new();
+    for (at, (key, to, what)) in steps.iter().enumerate() {
+        if !reuse && (left.contains(key) || left.contains(to)) {
+            continue;
+        }
+        let columns: Vec<&str> = COLUMNS
+            .into_iter()
+            .enumerate()
+            .filter(|(n, _)| what >> n & 1 == 1)
+            .map(|(_, c)| c)
+            .collect();
+        let action = match rows.get(key) {
+            None => "I",
+            Some(_) if what >> 3 == 0 => "D",
+            Some(_) => "U",
+        };
+        let new = if action == "U" && what >> 3 == 1 && !rows.contains_key(to) {
+            to
+        } else {
+            key
+        };
+        let columns = if action == "I" { COLUMNS.to_vec() } else { columns };
+        let value = |name: &&str| format!(r#",{{"name":"{name}","type":"text","value":"{at}"}}"#);
+        let values: String = columns.iter().map(value).collect();
+        lines.push(format!(
+            r#"{{"action":"{action}","lsn":"0/{:X}","schema":"om","table":"orders","columns":[{{"name":"id","type":"bigint","value":{new}}}{values}],"identity":[{{"name":"id","type":"bigint","value":{key}}}]}}"#,
+            at + 1
+        ));
+        let mut row = rows.remove(key).unwrap_or_default();
+        if action != "D" {
+            row.extend(columns.into_iter().map(|name| (name, at)));
+            rows.insert(*new, row);
+        }
+        if new != key {
+            left.insert(*key);
+        }
+    }
+    (lines, rows)
 }
 
 proptest! {
@@ -100,15 +159,10 @@ proptest! {
         versions in any::<bool>(),
     ) {
         let lines: Vec<String> = events.iter().enumerate().map(|(at, made)| line(at, made, versions)).collect();
-        let mut shuffled = lines.clone();
-        let mut seed = order | 1;
-        for at in (1..shuffled.len()).rev() {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            shuffled.swap(at, usize::try_from(seed >> 33).unwrap() % (at + 1));
-        }
-        let one = in_files(&lines, 1);
-        prop_assert_eq!(shown(&one), shown(&in_files(&lines, files)));
-        prop_assert_eq!(shown(&one), shown(&in_files(&shuffled, files)));
+        let shuffled = shuffled(&lines, order);
+        let one = in_files(FormatKind::Native, &lines, 1);
+        prop_assert_eq!(shown(&one), shown(&in_files(FormatKind::Native, &lines, files)));
+        prop_assert_eq!(shown(&one), shown(&in_files(FormatKind::Native, &shuffled, files)));
         let mut ordered: Vec<(usize, Made)> = events.into_iter().enumerate().collect();
         if versions {
             ordered.sort_by_key(|(at, made)| (made.version, *at));
@@ -132,6 +186,28 @@ proptest! {
             prop_assert_eq!(row.deleted_by().map(position), deleted.map(|at| at.to_string()));
         }
         prop_assert_eq!(one.len(0), expected.len());
+    }
+
+    #[test]
+    fn moved_rows_keep_what_their_moves_omit(
+        steps in prop::collection::vec((0..6_u8, 0..6_u8, 0..32_u8), 1..24),
+        order in any::<u64>(),
+        files in 1..3_usize,
+    ) {
+        let (in_order, all_rows) = table(&steps, true);
+        let (lines, rows) = table(&steps, false);
+        prop_assume!(!lines.is_empty());
+        for (lines, rows, files) in [(in_order, &all_rows, 1), (shuffled(&lines, order), &rows, files)] {
+            let folded = in_files(FormatKind::Wal2json, &lines, files);
+            for key in 0..6_u8 {
+                let row = folded.get(0, &key.to_string()).filter(|row| row.exists());
+                let got = row.map(|row| {
+                    let field = |(column, value): (u16, String)| (COLUMNS[usize::from(column) - 1], value.parse().unwrap());
+                    row.fields().map(|(c, v, _)| (c, v.text.into_owned())).filter(|(c, _)| *c > 0).map(field).collect()
+                });
+                prop_assert_eq!(got.as_ref(), rows.get(&key), "key {} of {:#?}", key, lines);
+            }
+        }
     }
 
     #[test]
