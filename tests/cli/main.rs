@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod bars;
 mod deeds;
 mod demo;
 mod doctor;

@@ -59,7 +59,7 @@ insert into plans values (9, 2, 'Running');
 insert into inventory_items values (11, 'Active');
 ";
 
-const LOG: &str = r#"{"pos":1,"ts":"2026-11-22T14:06:00Z","entity":"order","key":1,"op":"upsert","state":{"status":"Accepted"}}
+pub const LOG: &str = r#"{"pos":1,"ts":"2026-11-22T14:06:00Z","entity":"order","key":1,"op":"upsert","state":{"status":"Accepted"}}
 {"pos":2,"ts":"2026-11-22T14:07:00Z","entity":"order","key":2,"op":"upsert","state":{"status":"Accepted","qty":7}}
 {"pos":3,"ts":"2026-11-22T14:08:00Z","entity":"order","key":3,"op":"insert","state":{"external_id":"SFO-3","status":"Created","qty":3}}
 {"pos":4,"ts":"2026-11-22T14:08:01Z","entity":"inventory_item","key":12,"op":"insert","state":{"status":"Active"}}
