@@ -123,7 +123,11 @@ fn lines(file: &CaseFile, schema: &Schema) -> Vec<Safe<'static>> {
             lines.push(safe!("  evidence: {}", own(evidence)));
         }
         if let Some((holds, read)) = &decision.proof {
-            let words = if *holds { "proof holds" } else { "proof fails" };
+            let words = match holds {
+                Some(true) => "proof holds",
+                Some(false) => "proof fails",
+                None => "proof cannot tell",
+            };
             lines.push(safe!("  {}: {}", words, own(read)));
         }
     }

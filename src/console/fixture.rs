@@ -402,7 +402,7 @@ pub fn to_do() -> CaseFile {
         ],
         assignee: Some("ana".to_owned()),
         wanted: Some("the order's state after it".to_owned()),
-        proof: Some((false, "order 93 is Created".to_owned())),
+        proof: Some((Some(false), "order 93 is Created".to_owned())),
     });
     case
 }

@@ -72,8 +72,8 @@ pub struct Decision {
     pub assignee: Option<String>,
     /// The evidence that closes the to-do, in words.
     pub wanted: Option<String>,
-    /// The last proof: whether it held, and what was read.
-    pub proof: Option<(bool, String)>,
+    /// The last proof: whether it held (`None`: nobody can tell), and what was read.
+    pub proof: Option<(Option<bool>, String)>,
 }
 
 /// What a person asks for when deciding.

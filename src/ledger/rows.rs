@@ -197,8 +197,8 @@ fn decision(db: &Connection, key: &str, no: i64) -> Res<Option<Decision>> {
                     steps: Vec::new(),
                     assignee: r.get(9)?,
                     wanted: r.get(10)?,
-                    proof: match r.get::<_, Option<bool>>(11)? {
-                        Some(held) => Some((held, r.get::<_, Option<String>>(12)?.unwrap_or_default())),
+                    proof: match r.get::<_, Option<String>>(12)? {
+                        Some(read) => Some((r.get(11)?, read)),
                         None => None,
                     },
                 },

@@ -593,10 +593,10 @@ impl Page<'_> {
             self.say("wanted", Tone::Text, &Safe::of(wanted));
         }
         if let Some((held, read)) = &decision.proof {
-            let (tone, word) = if *held {
-                (Tone::Good, "holds")
-            } else {
-                (Tone::Bad, "failed")
+            let (tone, word) = match held {
+                Some(true) => (Tone::Good, "holds"),
+                Some(false) => (Tone::Bad, "failed"),
+                None => (Tone::Bad, "cannot tell"),
             };
             self.say("proof", tone, &safe!("{}: {}", word, Safe::of(read)));
         }

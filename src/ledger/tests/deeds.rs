@@ -292,13 +292,15 @@ fn a_to_do_is_done_then_proven() {
         ana.prove("order:1", None, "the database does not answer").unwrap(),
         State::Applied
     );
+    let unclear = ana.case("order:1").unwrap().unwrap().decision.unwrap().proof;
+    assert_eq!(unclear, Some((None, "the database does not answer".to_owned())));
     assert_eq!(
         ana.prove("order:1", Some(true), "order 1 is there").unwrap(),
         State::Proven
     );
     let decision = ana.case("order:1").unwrap().unwrap().decision.unwrap();
     assert_eq!(decision.evidence.as_deref(), Some("inserted, ticket 7"));
-    assert_eq!(decision.proof, Some((true, "order 1 is there".to_owned())));
+    assert_eq!(decision.proof, Some((Some(true), "order 1 is there".to_owned())));
     assert_eq!(ana.to_prove(None).unwrap(), []);
     refused(ana.undo("order:1", "proven by reading"));
 }
@@ -320,7 +322,7 @@ fn a_failed_proof_opens_the_case_for_its_decider_first() {
     assert_eq!(file.claim.unwrap().by, "ana");
     assert_eq!(
         file.decision.unwrap().proof,
-        Some((false, "status is Created".to_owned()))
+        Some((Some(false), "status is Created".to_owned()))
     );
     refused(li.claim(&ids(&["order:1"]), MINUTE));
     ana.decide(&asking("order:1", Verb::Keep)).unwrap();

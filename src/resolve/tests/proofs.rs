@@ -425,7 +425,7 @@ fn completed_means_at_or_past_the_log() {
         ("Ready", State::Open, "stands before the log's state"),
         ("Running", State::Proven, "evidence is recorded"),
         ("Completed", State::Proven, "evidence is recorded"),
-        ("Frozen", State::Applied, ""),
+        ("Frozen", State::Applied, "cannot be held against"),
     ] {
         let mut world = World::new(&format!("INSERT INTO orch_items VALUES (71, 1, '{now}')"));
         world.decide(vec![case()], Verb::Complete);
