@@ -2,9 +2,9 @@
 //!
 //! | where is …? | |
 //! | --- | --- |
-//! | [`read`] | all of it: the configured logs in, [`Folded`] out |
+//! | [`read()`] | all of it: the configured logs in, [`Folded`] out |
 //! | `source` | files, plain and compressed, as blocks of lines |
-//! | [`format`] | one decoder a format |
+//! | [`mod@format`] | one decoder a format |
 //! | [`hold`] | the orders that wait, where the hold is a file |
 //! | `fold` | the newest value of every column of every key |
 //! | [`hold`] | the orders that wait in the hold |
