@@ -13,7 +13,7 @@ pub(crate) struct Encoded<'e>(pub &'e [u8]);
 impl<'e> Encoded<'e> {
     pub const NONE: Encoded<'static> = Encoded(&[]);
 
-    pub fn iter(self) -> impl Iterator<Item = Said<'e>> {
+    pub(super) fn iter(self) -> impl Iterator<Item = Said<'e>> {
         let mut rest = self.0;
         std::iter::from_fn(move || {
             let (said, tail) = split(rest)?;
