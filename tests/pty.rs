@@ -8,6 +8,8 @@
     reason = "tests"
 )]
 
+#[path = "pty/hostile.rs"]
+mod hostile;
 #[path = "pty/terminal.rs"]
 mod terminal;
 

@@ -113,9 +113,9 @@ impl Deed {
                 d.case,
                 d.verb.map_or("", crate::domain::case::Verb::name)
             ),
-            Self::Done { case, .. } => format!("recording that {case} is done"),
-            Self::Note { case, .. } => format!("writing a note on {case}"),
-            Self::Undo { case, .. } => format!("taking back the decision on {case}"),
+            Self::Done { case, .. } => format!("recording that {} is done", short(case)),
+            Self::Note { case, .. } => format!("writing a note on {}", short(case)),
+            Self::Undo { case, .. } => format!("taking back the decision on {}", short(case)),
             Self::Prove(ids) => format!("reading again for {}", many(ids)),
         }
     }
@@ -123,7 +123,20 @@ impl Deed {
 
 fn many(ids: &[String]) -> String {
     match ids {
-        [one] => one.clone(),
+        [one] => short(one),
         ids => format!("{} cases", ids.len()),
     }
+}
+
+/// An id or label as a sentence can hold it: one of ten thousand letters would push the sentence off the screen.
+pub fn short(name: &str) -> String {
+    const MOST: usize = 40;
+    const TAIL: usize = 8;
+    let letters = name.chars().count();
+    if letters <= MOST {
+        return name.to_owned();
+    }
+    let head: String = name.chars().take(MOST - TAIL).collect();
+    let tail: String = name.chars().skip(letters - TAIL).collect();
+    format!("{head}...{tail}")
 }

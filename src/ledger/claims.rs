@@ -26,6 +26,18 @@ impl Ledger {
         })
     }
 
+    /// The cases whose leases run, or ended so short a time ago that somebody may still think they do.
+    pub fn leased(&self, ended_within: Duration) -> Result<Vec<String>> {
+        let since = (self.clock)().saturating_sub(micros(ended_within));
+        self.read(|db, incident| {
+            let mut leased = db.prepare_cached(
+                "SELECT c.id FROM claims l JOIN cases c ON c.no = l.no WHERE c.incident = ?1 AND l.until >= ?2",
+            )?;
+            let ids = leased.query_map((incident, since), |r| r.get(0))?;
+            Ok(ids.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
     /// The case and the undecided cases it waits for, directly or by way of others: what is claimed together.
     pub fn chain(&self, id: &str) -> Result<Vec<String>> {
         self.read(|db, incident| chain(db, incident, id))

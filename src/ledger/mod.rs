@@ -138,6 +138,15 @@ impl Ledger {
         Ok((others << 32).wrapping_add(own))
     }
 
+    /// The newest line of the audit trail, 0 where there is none: where it stays the same, no case changed, though leases
+    /// may have been renewed and clocks read.
+    pub fn newest_line(&self) -> Result<i64> {
+        self.read(|db, incident| {
+            let mut head = db.prepare_cached("SELECT seq FROM heads WHERE incident = ?1")?;
+            Ok(head.query_row([incident], |r| r.get(0)).optional()?.unwrap_or(0))
+        })
+    }
+
     /// Reads in one snapshot; `incident` is 0 where the ledger does not know the incident yet.
     fn read<T>(&self, what: impl FnOnce(&Connection, i64) -> Res<T>) -> Result<T> {
         let run = || -> Res<T> {

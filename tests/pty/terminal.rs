@@ -165,6 +165,13 @@ impl Terminal {
         self.send(&bytes);
     }
 
+    /// Types into a dialog that shows this text, once it takes keys: half a second after it was drawn.
+    pub fn in_dialog(&mut self, text: &str, keys: &str) {
+        self.shows(text);
+        std::thread::sleep(Duration::from_millis(600));
+        self.keys(keys);
+    }
+
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) {
         let keyboard = self.keyboard.as_mut().expect("the terminal is open");

@@ -5,8 +5,11 @@ use super::super::effect::Deed;
 use super::super::msg::{Msg, Outcome};
 use super::super::term::panics::{self, bug_on_purpose};
 use super::work::Shared;
+use crate::domain::progress::Progress;
 use crate::domain::{Error, ErrorKind, Result};
+use crate::job;
 use crate::ledger::Ledger;
+use crate::resolve::prove::Proven;
 use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
@@ -76,12 +79,37 @@ fn act(shared: &Shared, ledger: &mut Ledger, deed: &Deed) -> Result<Outcome> {
             ledger.undo(case, reason)?;
             vec![case.clone()]
         }
-        Deed::Prove(_) => return Err(Error::failed("reading again is not available in this version")),
+        Deed::Prove(ids) => {
+            let read = job::prove(&shared.config, ledger, Some(ids), &Progress::default())?;
+            return Ok(Outcome {
+                words: said(&read),
+                changed: ids.clone(),
+            });
+        }
     };
     Ok(Outcome {
         words: String::new(),
         changed,
     })
+}
+
+/// What reading again said, for the person who asked.
+fn said(read: &Proven) -> String {
+    let counts = [
+        (read.proven, "proven"),
+        (read.disproven, "disproven, open again"),
+        (read.waiting, "not done yet"),
+        (read.unclear, "not to be told"),
+    ];
+    let said: Vec<String> = counts
+        .iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, words)| format!("{n} {words}"))
+        .collect();
+    if said.is_empty() {
+        return "nothing to read again: no decision waits for a proof".to_owned();
+    }
+    format!("read again: {}", said.join(", "))
 }
 
 /// Renews the leases. Nothing on the screen can hold it up.

@@ -1,28 +1,44 @@
 //! What others do in the ledger: a look every half second, never two at once.
+//!
+//! Renewed leases and read clocks change the ledger all the time; they make only their own rows and the sums be read again.
 
 use super::super::msg::Msg;
 use super::super::term::panics::bug_on_purpose;
+use super::read::SumsJob;
 use super::scan;
 use super::work::Shared;
 use crate::domain::Result;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// So often somebody looks.
 const EVERY: Duration = Duration::from_millis(500);
+/// Leases end by themselves: their rows are read again so often.
+const LEASES: Duration = Duration::from_secs(10);
 
 /// Looks for changes.
 pub fn run(shared: &Shared) -> Result<()> {
     let ledger = shared.open()?;
-    let mut seen = ledger.revision()?;
-    let mut scanned = None;
+    let mut revision = ledger.revision()?;
+    let mut line = ledger.newest_line()?;
+    let mut scanned = ledger.last_scan()?.map(|(at, _)| at);
+    let mut leases_read = Instant::now();
     loop {
+        thread::sleep(EVERY);
         bug_on_purpose("watch");
         scan::report_progress(shared);
-        let now = ledger.revision()?;
-        if now != seen {
-            seen = now;
-            shared.mailbox.tell(Msg::Changed);
+        let changed = ledger.revision()? != revision;
+        if changed {
+            revision = ledger.revision()?;
+            let newest = ledger.newest_line()?;
+            if newest == line {
+                shared
+                    .sums
+                    .replace(SumsJob::Overview, |job| matches!(job, SumsJob::Overview));
+            } else {
+                line = newest;
+                shared.mailbox.tell(Msg::Changed);
+            }
             // Another console's scan makes what this one shows older than it says.
             let last = ledger.last_scan()?.map(|(at, _)| at);
             if last != scanned {
@@ -30,6 +46,12 @@ pub fn run(shared: &Shared) -> Result<()> {
                 scan::tell_sources(shared, last);
             }
         }
-        thread::sleep(EVERY);
+        if changed || leases_read.elapsed() >= LEASES {
+            leases_read = Instant::now();
+            let leased = ledger.leased(2 * LEASES)?;
+            if !leased.is_empty() {
+                shared.sums.push(SumsJob::Some(leased));
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The forms of the acts: what each will do, what it asks for, how it is confirmed.
 
 use super::{complain, lay, send};
-use crate::console::effect::{Deed, Effect};
+use crate::console::effect::{Deed, Effect, short};
 use crate::console::model::Model;
 use crate::console::model::case::{Choice, Loaded, Way};
 use crate::console::model::input::Input;
@@ -373,7 +373,7 @@ fn name(model: &Model, id: &str) -> String {
         .queue
         .table
         .by_id(id)
-        .map_or_else(|| id.to_owned(), |r| r.label.to_string())
+        .map_or_else(|| short(id), |r| short(&r.label))
 }
 
 fn names(model: &Model, ids: &[String]) -> Vec<String> {
