@@ -246,6 +246,7 @@ impl Found {
         let lines = self.lines - self.blank;
         let title = format!("log {}", log.name);
         let too_many = self.rejects.too_many(&title, log.format, lines, input.reject_limit);
+        let before = total.rejects.len();
         total.rejects.extend(std::mem::take(&mut self.rejects).named(&log.name));
         let empty = || {
             Error::failed(format!("{title} is empty"))
@@ -261,8 +262,12 @@ impl Found {
             return Err(ReadError { error, rejects });
         }
         let warn = &mut total.warnings;
-        if rejected > 0 {
-            warn.push(format!("{title}: {rejected} malformed lines were rejected"));
+        if let Some(first) = total.rejects.get(before) {
+            let lines = if rejected == 1 { "line was" } else { "lines were" };
+            warn.push(format!(
+                "{title}: {rejected} malformed {lines} rejected, the first at {}: {}",
+                first.position, first.reason
+            ));
         }
         if self.stats.events == 0 {
             warn.push(format!(

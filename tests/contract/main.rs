@@ -14,4 +14,5 @@ mod night;
 mod support;
 
 mod differences;
+mod findings;
 mod world;
