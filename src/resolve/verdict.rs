@@ -387,7 +387,14 @@ fn references(now: &Now<'_>, file: &CaseFile, blockers: &[CaseFile]) -> Verdict 
             let Some((ix, _)) = now.entity(&row.entity) else {
                 return (None, format!("{} is not mapped to a table any more", row.entity));
             };
-            let cleared = now.row(ix, &row.key).is_some() && now.value(ix, &row.key, &r.column).is_none();
+            let null_now = now.row(ix, &row.key).is_some() && now.value(ix, &row.key, &r.column).is_none();
+            let was = row.fields.iter().find(|f| f.name == r.column);
+            let null_before = row.restored
+                && was
+                    .and_then(|f| f.restored.as_ref())
+                    .is_none_or(serde_json::Value::is_null);
+            // A reference that was null all along was not cleared by anybody, and a relinked one must name a row.
+            let cleared = null_now && !null_before && !relinks(file, &r.column);
             let repaired = cleared
                 || match repointed(now, row, r) {
                     Some(other) => points_at_something(now, &other),
@@ -395,6 +402,9 @@ fn references(now: &Now<'_>, file: &CaseFile, blockers: &[CaseFile]) -> Verdict 
                 };
             if !repaired {
                 let name = steps::name(case, &row.entity, &row.key);
+                if null_now {
+                    return (Some(false), format!("{name}: {} names nothing", r.column));
+                }
                 let named = repointed(now, row, r).map_or_else(|| r.to.key.clone(), |m| m.key);
                 return (
                     Some(false),
@@ -420,6 +430,12 @@ fn references(now: &Now<'_>, file: &CaseFile, blockers: &[CaseFile]) -> Verdict 
         n => format!("all {n} rows it refers to are there"),
     };
     (Some(true), read)
+}
+
+/// Whether the decision points this reference at another row.
+fn relinks(file: &CaseFile, column: &str) -> bool {
+    let decision = file.decision.as_ref().filter(|d| d.verb == Verb::Relink);
+    decision.is_some_and(|d| d.reference.as_deref() == Some(column))
 }
 
 fn points_at_something(now: &Now<'_>, to: &Missing) -> bool {

@@ -15,4 +15,5 @@ mod support;
 
 mod differences;
 mod findings;
+mod life;
 mod world;
