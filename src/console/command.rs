@@ -1,6 +1,7 @@
 //! The one table of commands: dispatch, footer, help and palette are made of it.
 
 use super::model::{Model, View};
+use crate::domain::case::State;
 
 /// What a command does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,9 +166,9 @@ pub const COMMANDS: &[Command] = &[
     look(Id::NextFree, "next", &["J", "]"], CASE | QUEUE, Some("next"), "open and claim the next undecided case that nobody holds"),
     look(Id::Back, "back", &["K", "["], CASE | QUEUE, None, "go back to the case before"),
     change(Id::Note, "note", &["i"], CASE | QUEUE, Some("note"), "write a note on the case"),
+    change(Id::Done, "done", &["D"], CASE | QUEUE, Some("done"), "a to-do is done: say so, with the evidence"),
+    change(Id::Prove, "prove", &["P"], CASE | QUEUE, Some("prove"), "read the restored database again: this case, or the marked"),
     change(Id::Undo, "undo", &["u"], CASE | QUEUE, Some("undo"), "take the decision back"),
-    change(Id::Done, "done", &["D"], CASE | QUEUE, None, "a to-do is done: say so, with the evidence"),
-    change(Id::Prove, "prove", &["P"], CASE | QUEUE, None, "read the restored database again: this case, or the marked"),
     look(Id::Filter, "filter", &["/"], QUEUE, Some("filter"), "filter: text state:open kind:lost by:me waits:no verb:park"),
     look(Id::NextMatch, "next match", &["n"], QUEUE, None, "to the next match of the last filter"),
     look(Id::PreviousMatch, "previous match", &["N"], QUEUE, None, "to the match before"),
@@ -241,6 +242,13 @@ pub fn refused(model: &Model, command: &Command) -> Option<String> {
         Id::Verbs | Id::Claim | Id::Note | Id::Undo | Id::Done | Id::Prove if subject.is_none() => {
             Some("no case under the cursor".to_owned())
         }
+        Id::Undo if matches!(state(model), Some(State::Open | State::Gone)) => {
+            Some("it has no decision to take back".to_owned())
+        }
+        Id::Done if state(model).is_some_and(|s| s != State::ToDo) => Some("only what is to do can be done".to_owned()),
+        Id::Prove if state(model).is_some_and(|s| s.is_decidable() || s == State::Gone) => {
+            Some("nothing is decided that could be proven".to_owned())
+        }
         Id::Copy | Id::CopyId if subject.is_none() && model.view != View::Diff => {
             Some("no case under the cursor".to_owned())
         }
@@ -253,6 +261,13 @@ pub fn refused(model: &Model, command: &Command) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// The state of the case that a key is about.
+fn state(model: &Model) -> Option<State> {
+    let id = model.subject()?;
+    let row = model.queue.table.by_id(id).map(|r| r.state);
+    row.or_else(|| model.case.current().map(|l| l.file.state))
 }
 
 /// The footer's words for a command, as things stand.

@@ -425,10 +425,8 @@ pub fn choices() -> Vec<Choice> {
                 _ => Way::Reversible,
             },
             back: Some("undo takes the to-do back".to_owned()),
-            steps: vec![
-                format!("to do for ana: {} SFM-12", verb.name()),
-                "then: P proves it".to_owned(),
-            ],
+            steps: vec![format!("{} SFM-12 in the order system", verb.name())],
+            wanted: (verb != Verb::Keep).then(|| "the order's state after it".to_owned()),
             also: if verb == Verb::Reapply {
                 vec!["order:41".to_owned()]
             } else {

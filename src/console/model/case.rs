@@ -40,6 +40,8 @@ pub struct Choice {
     pub back: Option<String>,
     /// Exactly what will happen, line by line.
     pub steps: Vec<String>,
+    /// The evidence that closes the to-do it makes; `None` where it makes none.
+    pub wanted: Option<String>,
     /// Other cases that it decides: ids.
     pub also: Vec<String>,
 }

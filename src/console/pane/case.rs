@@ -13,9 +13,10 @@ use crate::safe;
 use crate::text::Safe;
 use crate::theme::Tone;
 use ratatui::layout::Rect;
+use serde_json::Value as Json;
 
-/// Draws the case that is open, or beside the list.
-pub fn draw(model: &Model, pen: &mut Pen<'_>, area: Rect) {
+/// Draws the case that is open, or beside the list; how much more there is stands on the rule below it.
+pub fn draw(model: &Model, pen: &mut Pen<'_>, area: Rect, below: Rect) {
     if area.is_empty() {
         return;
     }
@@ -26,20 +27,28 @@ pub fn draw(model: &Model, pen: &mut Pen<'_>, area: Rect) {
         pen.strip(area, row, line);
     }
     if top < last {
-        let more = safe!(" {} more lines: j ", last - top);
-        let row = usize::from(area.height) - 1;
-        let x = area
-            .right()
-            .saturating_sub(u16::try_from(more.width()).unwrap_or(0))
-            .max(area.x);
+        let more = Strip::new().with(
+            Tone::Accent,
+            safe!(" {}: j ", value::many((last - top) as u64, "more line", "more lines")),
+        );
+        let place = if below.is_empty() {
+            Rect {
+                y: area.bottom() - 1,
+                height: 1,
+                ..area
+            }
+        } else {
+            below
+        };
+        let width = u16::try_from(more.width()).unwrap_or(u16::MAX).min(place.width);
         pen.strip(
             Rect {
-                x,
-                width: area.right() - x,
-                ..area
+                x: place.right() - width,
+                width,
+                ..place
             },
-            row,
-            &Strip::new().with(Tone::Accent, more),
+            0,
+            &more,
         );
     }
 }
@@ -100,7 +109,8 @@ struct Page<'m> {
 struct Columns {
     row: usize,
     field: usize,
-    value: usize,
+    restored: usize,
+    log: usize,
 }
 
 impl Page<'_> {
@@ -309,13 +319,40 @@ impl Page<'_> {
     fn columns(&self) -> Columns {
         let row = (self.width / 4).clamp(12, 30);
         let field = (self.width / 6).clamp(8, 24);
-        let by = (self.width / 4).clamp(12, 32);
-        let value = self.width.saturating_sub(row + field + by + 6) / 2;
+        let by = (self.width / 4).clamp(12, 32).min(18.max(self.width / 5));
+        let room = self.width.saturating_sub(row + field + by + 5);
+        // The side whose values are short leaves its room to the other.
+        let fields = self
+            .loaded
+            .file
+            .found
+            .family
+            .iter()
+            .flat_map(|row| row.fields.iter().map(move |f| (row, f)));
+        let (mut restored, mut log) = (9, 9);
+        for (row, field) in fields.take(1_000) {
+            restored = self.side(row, field, field.restored.as_ref()).width().max(restored);
+            log = self.side(row, field, field.log.as_ref()).width().max(log);
+        }
+        let half = (room / 2).max(6);
+        let restored = if restored <= half {
+            restored
+        } else {
+            room.saturating_sub(log).max(half)
+        };
         Columns {
             row,
             field,
-            value: value.max(6),
+            restored,
+            log: room.saturating_sub(restored).max(6),
         }
+    }
+
+    /// One side of a field as text.
+    fn side(&self, row: &FamilyRow, field: &FamilyField, value: Option<&Json>) -> Safe<'static> {
+        value.map_or(Safe::ours("·"), |v| {
+            value::of_column(&self.model.setup, &row.entity, &field.name, v)
+        })
     }
 
     fn family(&mut self) {
@@ -325,8 +362,8 @@ impl Page<'_> {
                 .ours(Tone::Text, " ")
                 .column(Tone::Heading, Safe::ours("row"), c.row)
                 .column(Tone::Heading, Safe::ours("field"), c.field)
-                .column(Tone::Heading, Safe::ours("restored"), c.value)
-                .column(Tone::Heading, Safe::ours("log says"), c.value)
+                .column(Tone::Heading, Safe::ours("restored"), c.restored)
+                .column(Tone::Heading, Safe::ours("log says"), c.log)
                 .ours(Tone::Heading, "said by"),
         );
         let loaded = self.loaded;
@@ -365,7 +402,9 @@ impl Page<'_> {
     }
 
     fn row(&mut self, row: &FamilyRow, c: &Columns) {
-        let name = safe!("{} {}", Safe::id(&row.entity), Safe::id(&row.key));
+        // Of a long key the end stays: its last digits are what people compare.
+        let room = c.row.saturating_sub(Safe::id(&row.entity).width() + 1).max(6);
+        let name = safe!("{} {}", Safe::id(&row.entity), Safe::id(&row.key).clip_start(room));
         let detail = self.model.case.detail;
         let whole = match (row.restored, row.log) {
             (false, Some(true)) => Some(("not there", "exists")),
@@ -402,9 +441,9 @@ impl Page<'_> {
                     .column(
                         if row.restored { Tone::Text } else { tone },
                         Safe::ours(restored),
-                        c.value,
+                        c.restored,
                     )
-                    .column(if row.restored { tone } else { Tone::Text }, Safe::ours(log), c.value)
+                    .column(if row.restored { tone } else { Tone::Text }, Safe::ours(log), c.log)
                     .with(Tone::Dim, by),
             );
         }
@@ -463,39 +502,30 @@ impl Page<'_> {
 
     fn field(&mut self, row: &FamilyRow, field: &FamilyField, name: Safe<'_>, c: &Columns, whole: bool) {
         let setup = &self.model.setup;
-        let absent = || Safe::ours("·");
-        let side = |v: &Option<serde_json::Value>| {
-            v.as_ref()
-                .map_or_else(absent, |v| value::of_column(setup, &row.entity, &field.name, v))
-        };
-        let (restored, log) = (side(&field.restored), side(&field.log));
+        let restored = self.side(row, field, field.restored.as_ref());
+        let log = self.side(row, field, field.log.as_ref());
         let by = field
             .by
             .as_ref()
-            .map_or_else(absent, |e| value::evidence(e, setup.restored_to));
+            .map_or(Safe::ours("·"), |e| value::evidence(e, setup.restored_to));
         let tone = if field.differs && !whole {
             Tone::Warn
         } else {
             Tone::Text
         };
-        let overflows = restored.width().max(log.width()) > c.value;
+        let overflows = restored.width() > c.restored || log.width() > c.log;
         let masked = setup.masks(&row.entity, &field.name) && field.differs && !whole;
-        let (short_restored, short_log) = value::pair(restored.clone(), log.clone(), c.value);
+        let (short, mut shown) = value::pair((restored.clone(), c.restored), (log.clone(), c.log));
+        if masked {
+            shown = safe!("{} differs", shown).clip(c.log);
+        }
         self.put(
             Strip::new()
                 .ours(Tone::Text, " ")
                 .column(Tone::Text, name, c.row)
                 .column(Tone::Text, Safe::id(&field.name), c.field)
-                .column(tone, short_restored, c.value)
-                .column(
-                    tone,
-                    if masked {
-                        safe!("{} differs", short_log).clip(c.value)
-                    } else {
-                        short_log
-                    },
-                    c.value,
-                )
+                .column(tone, short, c.restored)
+                .column(tone, shown, c.log)
                 .with(Tone::Dim, by),
         );
         if overflows && self.model.case.detail == Detail::Full {
@@ -633,6 +663,20 @@ pub fn kinds(kinds: &[Kind]) -> Safe<'static> {
     } else {
         Safe::of(&words.join(", ")).into_owned()
     }
+}
+
+/// The same in so many cells: the kinds that fit, and how many do not.
+pub fn kinds_in(kinds: &[Kind], width: usize) -> Safe<'static> {
+    let whole = self::kinds(kinds);
+    if whole.width() <= width {
+        return whole;
+    }
+    let with = |shown: usize| safe!("{} +{}", self::kinds(&kinds[..shown]), kinds.len() - shown);
+    (1..kinds.len())
+        .rev()
+        .map(with)
+        .find(|text| text.width() <= width)
+        .unwrap_or_else(|| with(1).clip(width))
 }
 
 /// What a state means.

@@ -163,7 +163,7 @@ fn rows(model: &Model, inside: &Inside, pen: &mut Pen<'_>, areas: &Areas) {
             .column(Tone::Dim, Safe::id(&row.key).clip_start(12), 12);
         if with_values {
             let (restored, log) = sides(model, inside, row);
-            let (restored, log) = value::pair(restored, log, side);
+            let (restored, log) = value::pair((restored, side), (log, side));
             strip = strip.column(Tone::Warn, restored, side).column(Tone::Warn, log, side);
         }
         let by = row
@@ -207,7 +207,8 @@ fn about(model: &Model, width: usize) -> Vec<Strip<'static>> {
         && inside.key.field.is_some()
     {
         let (restored, log) = sides(model, inside, row);
-        let (restored, log) = value::pair(restored, log, width.saturating_sub(12));
+        let room = width.saturating_sub(12);
+        let (restored, log) = value::pair((restored, room), (log, room));
         lines.push(named("restored").with(Tone::Text, restored));
         lines.push(named("log says").with(Tone::Text, log));
     } else if model.diff.group().is_some() && model.diff.inside.is_none() {

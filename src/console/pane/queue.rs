@@ -1,6 +1,6 @@
 //! The queue: what do I do next?
 
-use super::case::{kinds, state_tone};
+use super::case::{kinds_in, state_tone};
 use super::value::{count, instant};
 use crate::console::model::{Feed, Model, Scan};
 use crate::console::view::layout::Areas;
@@ -171,8 +171,8 @@ impl Columns {
         };
         let wide = room > 84;
         let what = take(if wide { 26 } else { 17 });
-        let action = take(if wide { 12 } else { 8 });
-        let waits = take(if wide { 16 } else { 12 });
+        let action = take(10);
+        let waits = take(if wide { 16 } else { 11 });
         let holder = take(9);
         let each = if wide { [14, 7] } else { [10, 7] };
         let shows = model
@@ -237,7 +237,7 @@ impl Columns {
             strip = strip.column(Tone::Dim, Safe::of(&row.action), self.action);
         }
         if self.what > 0 {
-            let (tone, what) = what(row);
+            let (tone, what) = what(row, self.what);
             strip = strip.column(tone, what, self.what);
         }
         if self.waits > 0 {
@@ -282,17 +282,18 @@ impl Columns {
 }
 
 /// What the matter is: the findings of an open case, else its state and verb.
-fn what(row: &CaseRow) -> (Tone, Safe<'static>) {
-    let verb = row.verb.map_or("", crate::domain::case::Verb::name);
-    match row.state {
-        State::Open if row.disproven => (Tone::Bad, safe!("not proven: {}", kinds(&row.kinds))),
-        State::Open => (Tone::Text, kinds(&row.kinds)),
-        State::Parked | State::Escalated | State::Gone => (
-            state_tone(row.state),
-            safe!("{}: {}", row.state.words(), kinds(&row.kinds)),
-        ),
-        state if verb.is_empty() => (state_tone(state), Safe::ours(state.words())),
-        state => (state_tone(state), safe!("{}: {}", state.words(), verb)),
+fn what(row: &CaseRow, width: usize) -> (Tone, Safe<'static>) {
+    let found = |words: &'static str| {
+        let head = safe!("{}: ", words);
+        let room = width.saturating_sub(head.width());
+        safe!("{}{}", head, kinds_in(&row.kinds, room))
+    };
+    match (row.state, row.verb) {
+        (State::Open, _) if row.disproven => (Tone::Bad, found("not proven")),
+        (State::Open, _) => (Tone::Text, kinds_in(&row.kinds, width)),
+        (state @ (State::Parked | State::Escalated | State::Gone), _) => (state_tone(state), found(state.words())),
+        (state, None) => (state_tone(state), Safe::ours(state.words())),
+        (state, Some(verb)) => (state_tone(state), safe!("{}: {}", state.words(), verb.name())),
     }
 }
 

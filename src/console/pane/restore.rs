@@ -99,7 +99,11 @@ fn bar(mut strip: Strip<'static>, per_mille: u16, cells: usize) -> Strip<'static
 fn about(model: &Model, phases: &[PhaseLine], width: usize, room: usize) -> Vec<Strip<'static>> {
     let mut lines: Vec<Strip<'static>> = Vec::new();
     let mut say = |name: &'static str, tone: Tone, text: &Safe<'_>, most: usize| {
-        for (i, part) in text.wrap(width.saturating_sub(11)).into_iter().take(most).enumerate() {
+        let parts = match most {
+            1 => vec![text.clone().into_owned().clip(width.saturating_sub(11))],
+            _ => text.wrap(width.saturating_sub(11)),
+        };
+        for (i, part) in parts.into_iter().take(most).enumerate() {
             let name = if i == 0 { name } else { "" };
             lines.push(
                 Strip::new()

@@ -26,28 +26,29 @@ pub fn of_column(setup: &Setup, entity: &str, column: &str, value: &Json) -> Saf
     }
 }
 
-/// Both sides of a field, cut to `width` such that a difference can be seen: where they begin alike, the beginning goes.
-pub fn pair(a: Safe<'static>, b: Safe<'static>, width: usize) -> (Safe<'static>, Safe<'static>) {
-    if a == b || (a.width() <= width && b.width() <= width) {
-        return (a.clip(width), b.clip(width));
-    }
+/// Both sides of a field, each cut to its width such that a difference can be seen: where they begin alike, the
+/// beginning goes.
+pub fn pair(
+    (a, a_width): (Safe<'static>, usize),
+    (b, b_width): (Safe<'static>, usize),
+) -> (Safe<'static>, Safe<'static>) {
+    let width = a_width.min(b_width);
     let alike = a
         .as_str()
         .chars()
         .zip(b.as_str().chars())
         .take_while(|(x, y)| x == y)
         .count();
-    let keep = width / 3;
-    if alike + 2 <= width {
-        return (a.clip(width), b.clip(width));
+    let fits = a.width() <= a_width && b.width() <= b_width;
+    if a == b || fits || alike + 2 <= width {
+        return (a.clip(a_width), b.clip(b_width));
     }
-    let from = alike.saturating_sub(keep);
-    let cut = |s: &Safe<'static>| {
+    let from = alike.saturating_sub(width / 3);
+    let cut = |s: &Safe<'static>, width| {
         let rest: String = s.as_str().chars().skip(from).collect();
-        // Text that was safe stays safe when its beginning goes: it is escaped already, and escapes are ASCII.
         safe!("…{}", Safe::of(&rest)).clip(width)
     };
-    (cut(&a), cut(&b))
+    (cut(&a, a_width), cut(&b, b_width))
 }
 
 /// `cdc@9911 14:09:11Z`; the date where it is not the incident's.
@@ -128,9 +129,9 @@ mod tests {
         assert_ne!(text(&json!("a")), text(&json!("a ")));
         assert_ne!(text(&json!("")), text(&json!(null)));
         let long = |end: &str| Safe::of(&("same ".repeat(40) + end)).into_owned();
-        let (a, b) = pair(long("one"), long("two"), 14);
+        let (a, b) = pair((long("one"), 14), (long("two"), 20));
         assert_ne!(a, b);
-        assert!(a.width() <= 14 && b.width() <= 14);
+        assert!(a.width() <= 14 && b.width() <= 20);
     }
 
     #[test]

@@ -86,6 +86,7 @@ fn choice(offer: Offer) -> Choice {
         },
         back: Some(offer.undo.to_owned()),
         steps: offer.steps,
+        wanted: offer.wanted.map(str::to_owned),
         also: offer.also,
     }
 }

@@ -111,7 +111,13 @@ pub fn decide(model: &mut Model, choice: &Choice) {
         confirm.clone(),
         "apply",
     );
-    form.lines.clone_from(&choice.steps);
+    form.lines = vec![choice.what.clone()];
+    form.lines
+        .extend((1..).zip(&choice.steps).map(|(n, step)| format!("{n} {step}")));
+    if let Some(wanted) = &choice.wanted {
+        form.lines
+            .push(format!("{} acts outside; what closes it: {wanted}", model.setup.who));
+    }
     if !choice.also.is_empty() {
         let also: Vec<String> = choice.also.iter().map(|id| name(model, id)).collect();
         form.lines.push(format!("decides also: {}", also.join(", ")));

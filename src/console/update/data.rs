@@ -129,7 +129,7 @@ fn answered(model: &mut Model, number: u64, deed: &Deed, outcome: Result<Outcome
                 model.layer = None;
             }
             let words = if outcome.words.is_empty() {
-                usual(model, deed)
+                usual(model, deed, outcome.changed.len())
             } else {
                 outcome.words
             };
@@ -174,7 +174,7 @@ fn sentence(error: &Error) -> String {
     text
 }
 
-fn usual(model: &Model, deed: &Deed) -> String {
+fn usual(model: &Model, deed: &Deed, changed: usize) -> String {
     let name = |id: &str| {
         model
             .queue
@@ -184,6 +184,7 @@ fn usual(model: &Model, deed: &Deed) -> String {
     };
     match deed {
         Deed::Claim(ids) => match ids.as_slice() {
+            [one] if changed > 1 => format!("{} is yours, with {} more that it waits for", name(one), changed - 1),
             [one] => format!("{} is yours", name(one)),
             ids => format!("{} cases are yours", ids.len()),
         },

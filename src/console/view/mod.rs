@@ -50,7 +50,7 @@ pub fn view_in(model: &Model, theme: &Theme, buffer: &mut Buffer) {
     }
     if areas.case.area() > 0 {
         pen.upright(areas.between);
-        pane::case::draw(model, &mut pen, areas.case);
+        pane::case::draw(model, &mut pen, areas.case, areas.footer_rule);
     }
     stale(model, &mut pen, &areas);
     frame::footer(model, &mut pen, areas.footer);
