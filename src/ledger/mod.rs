@@ -41,8 +41,8 @@ pub use who::{Role, Who};
 
 /// Raised whenever `schema.sql` changes in a way that an older restitch would misread.
 const VERSION: i64 = 1;
-/// Long enough for a scan of a hundred thousand cases to finish writing.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Long enough for a scan of a million cases to finish writing.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The ledger of one incident, opened by one thread.
 pub struct Ledger {
