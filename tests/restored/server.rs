@@ -310,6 +310,37 @@ async fn all_connections_see_one_snapshot_and_none_can_write() {
 }
 
 #[tokio::test]
+async fn more_values_than_a_batch_find_each_row_once_with_an_index_and_without() {
+    let pg = support::pg();
+    let db = pg.create_db();
+    pg.psql(
+        &db,
+        "create table t (id int primary key, plain text, indexed text);
+         insert into t select n, 'V' || n % 20000, 'V' || n % 20000 from generate_series(1, 40000) n;
+         create index on t (indexed); analyze t",
+    );
+    let mut r = connect(&db).await;
+    let catalogue = r.catalogue(&one("t", &["id"])).await.unwrap();
+    r.snapshot(&catalogue).await.unwrap();
+    let values: Vec<String> = (0..30000).map(|n| format!("V{n}")).collect();
+    let tuples: Vec<Vec<&str>> = values.iter().map(|v| vec![v.as_str()]).collect();
+    for by in [1, 2] {
+        let found = read(
+            &mut r,
+            &catalogue,
+            0,
+            Lookup::Values {
+                columns: &[by],
+                tuples: &tuples,
+            },
+            &["plain"],
+        )
+        .await;
+        assert_eq!(found.len(), 40000);
+    }
+}
+
+#[tokio::test]
 async fn what_may_not_be_read_is_named_with_its_grant() {
     let pg = support::pg();
     let db = pg.create_db();

@@ -22,7 +22,10 @@ use tokio_postgres::types::{Format, IsNull, ToSql, Type};
 /// The first batch is small: nothing is known of the volume yet.
 pub(super) const FIRST_BATCH: usize = 512;
 const LEAST_BATCH: usize = 64;
-const MOST_BATCH: usize = 32_768;
+/// More keys at once make the planner read the whole table for each batch.
+pub(super) const MOST_BATCH: usize = 8_192;
+/// Tuples at once where the whole table is read anyway.
+pub(super) const WHOLE_BATCH: usize = 1_000_000;
 
 /// A parameter in the text form of an array; the server infers its type from what it is compared with.
 #[derive(Debug)]
@@ -258,7 +261,7 @@ async fn read(reader: &Connection, plan: &Plan<'_>, target: Duration, shared: &M
         while let Some(row) = rows.try_next().await.map_err(failed)? {
             lock().take(plan, &row).map_err(failed)?;
         }
-        if whole {
+        if whole && size <= MOST_BATCH {
             lock().batch = resized(size, begun.elapsed(), target);
         }
     }

@@ -131,6 +131,31 @@ impl Postgres {
             .ok_or_else(|| Error::failed("the catalogue was not read before the rows"))
     }
 
+    /// Whether an index has these columns, or the first of them that it has, in front.
+    async fn is_indexed(&self, entity: EntityIx, columns: &[ColumnIx]) -> Result<bool> {
+        let pg = self.reader()?;
+        let relation = self.relation(entity)?;
+        let failed = |e: tokio_postgres::Error| pg.error("reading the catalogue", &e);
+        let wanted: Vec<i16> = columns
+            .iter()
+            .filter_map(|c| relation.columns.get(usize::from(*c)))
+            .map(|a| a.number)
+            .collect();
+        let indexes = pg
+            .client
+            .query_typed(INDEXES, &[(&relation.oid, Type::OID)])
+            .await
+            .map_err(failed)?;
+        for index in &indexes {
+            let leading: Vec<i16> = index.try_get(0).map_err(failed)?;
+            let n = leading.len().min(wanted.len());
+            if n > 0 && leading.iter().take(n).all(|c| wanted.contains(c)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The connection on which an error harms nothing.
     async fn judge(&mut self) -> Result<&Connection> {
         if self.judge.as_ref().is_none_or(|judge| judge.client.is_closed()) {
@@ -240,40 +265,40 @@ impl Restored for Postgres {
             refused[place] = none.map(|(text, _)| text).collect();
         }
         let plan = Plan::new(Tuples::new(self.relation(entity)?, lookup), columns, refused);
-        let (read, batch) = lookup::run(&self.readers, &plan, self.batch, self.scan.batch_target, each).await?;
-        self.batch = batch;
+        let target = self.scan.batch_target;
+        let whole = match lookup {
+            // Without an index every batch reads the whole table, so there had better be one.
+            Lookup::Values { columns, tuples } if tuples.len() > lookup::MOST_BATCH => {
+                !self.is_indexed(entity, columns).await?
+            }
+            _ => false,
+        };
+        let read = if whole {
+            lookup::run(&self.readers, &plan, lookup::WHOLE_BATCH, target, each)
+                .await?
+                .0
+        } else {
+            let (read, batch) = lookup::run(&self.readers, &plan, self.batch, target, each).await?;
+            self.batch = batch;
+            read
+        };
         self.rows_read += read;
         Ok(())
     }
 
     async fn cost(&mut self, entity: EntityIx, columns: &[ColumnIx]) -> Result<LookupCost> {
+        let indexed = self.is_indexed(entity, columns).await?;
         let pg = self.reader()?;
-        let relation = self.relation(entity)?;
         let failed = |e: tokio_postgres::Error| pg.error("reading the catalogue", &e);
-        let wanted: Vec<i16> = columns
-            .iter()
-            .filter_map(|c| relation.columns.get(usize::from(*c)))
-            .map(|a| a.number)
-            .collect();
+        let oid = self.relation(entity)?.oid;
         let size = pg
             .client
-            .query_typed_one(SIZE, &[(&relation.oid, Type::OID)])
+            .query_typed_one(SIZE, &[(&oid, Type::OID)])
             .await
             .map_err(failed)?;
-        let indexes = pg
-            .client
-            .query_typed(INDEXES, &[(&relation.oid, Type::OID)])
-            .await
-            .map_err(failed)?;
-        let mut served = false;
-        for index in &indexes {
-            let leading: Vec<i16> = index.try_get(0).map_err(failed)?;
-            let n = leading.len().min(wanted.len());
-            served |= n > 0 && leading.iter().take(n).all(|c| wanted.contains(c));
-        }
         let bytes: i64 = size.try_get(0).map_err(failed)?;
         Ok(LookupCost {
-            indexed: served,
+            indexed,
             table_bytes: u64::try_from(bytes).unwrap_or(0),
         })
     }
