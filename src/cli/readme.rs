@@ -60,3 +60,14 @@ fn generated_sections_are_fresh() {
     check("keys", &keys);
     check("configuration", &format!("```toml\n{}```\n", config::DEFAULT));
 }
+
+#[test]
+fn the_least_configuration_loads() {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("The least there must be").unwrap();
+    let (_, rest) = rest.split_once("```toml\n").unwrap();
+    let (toml, _) = rest.split_once("```").unwrap();
+    let config = config::from_text(toml, "README.md", Path::new("")).unwrap();
+    assert_eq!(config.logs.len(), 1);
+    assert_eq!(config.schema.entities.len(), 2);
+}
