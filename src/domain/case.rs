@@ -239,6 +239,12 @@ pub struct FoundCase {
 }
 
 impl FoundCase {
+    /// Whether the reference of one of its rows lacks its row. What the log itself deleted is not there either, but on
+    /// purpose: nothing is missing then.
+    pub fn lacks(&self, reference: &FamilyRef) -> bool {
+        !reference.present && self.missing.contains(&reference.to)
+    }
+
     /// The distinct kinds of its findings, in the order of [`Kind`].
     pub fn kinds(&self) -> Vec<Kind> {
         let mut kinds: Vec<Kind> = self.findings.iter().map(|f| f.kind).collect();

@@ -352,7 +352,7 @@ impl Tx<'_> {
                 .family
                 .iter()
                 .flat_map(|r| &r.refs)
-                .filter(|r| !r.present)
+                .filter(|r| case.lacks(r))
                 .map(|r| r.column.as_str())
                 .collect();
             if !columns.iter().any(|c| Some(*c) == d.reference.as_deref()) {

@@ -52,10 +52,13 @@ fn follows(verb: Verb, reference: Option<&str>, f: &Finding, row_had: &dyn Fn(&[
         // The row came back, and the order system went on with it.
         (Verb::Reapply | Verb::Complete, Kind::Regressed)
         // The order came back under other keys.
-        | (Verb::Resubmit | Verb::Complete, Kind::Moved) => row_had(&[Kind::Lost]),
+        | (Verb::Resubmit | Verb::Complete | Verb::Cancel, Kind::Moved) => row_had(&[Kind::Lost]),
         (Verb::Relink, Kind::Regressed) => f.fields.iter().all(|d| Some(d.name.as_str()) == reference),
         // Its rows leave the state that the log knows.
-        (Verb::Cancel | Verb::Supersede, Kind::Regressed) | (Verb::Supersede, Kind::HalfSuperseded) => true,
+        (Verb::Cancel | Verb::Supersede, Kind::Regressed)
+        | (Verb::Supersede, Kind::HalfSuperseded)
+        // What was not under way at the opening came back so, or the order system runs it: nothing cut it off.
+        | (_, Kind::InDoubt) => true,
         _ => false,
     }
 }

@@ -296,7 +296,7 @@ pub fn own_steps(
                 for r in row
                     .refs
                     .iter()
-                    .filter(|r| !r.present && reference.is_none_or(|c| c == r.column))
+                    .filter(|r| case.lacks(r) && reference.is_none_or(|c| c == r.column))
                 {
                     let table = schema
                         .index(&row.entity)

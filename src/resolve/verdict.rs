@@ -382,7 +382,7 @@ fn references(now: &Now<'_>, file: &CaseFile, blockers: &[CaseFile]) -> Verdict 
     let case = &file.found;
     let mut named_by_rows = HashSet::new();
     for row in &case.family {
-        for r in row.refs.iter().filter(|r| !r.present) {
+        for r in row.refs.iter().filter(|r| case.lacks(r)) {
             named_by_rows.insert(&r.to);
             let Some((ix, _)) = now.entity(&row.entity) else {
                 return (None, format!("{} is not mapped to a table any more", row.entity));

@@ -1,7 +1,7 @@
-//! The demo: an incident in a private folder, and behind it the simulated restore at work.
+//! The demo: an incident in a private folder, and behind it the simulated restore and order system at work.
 
 use super::story::Times;
-use super::{Incident, li, restore};
+use super::{Incident, li, restore, system};
 use crate::config::{Config, Overrides, Surroundings, load_in};
 use crate::domain::phase::{Phase, PhaseLine, PhaseState};
 use crate::domain::time::Clock;
@@ -138,12 +138,17 @@ impl Demo {
         &self.clock
     }
 
-    /// Starts the simulated restore and a colleague at work.
+    /// Starts the simulated restore, the order system and a colleague at work.
     pub fn start(&mut self, pace: Pace) -> Result<()> {
         let (times, held) = (self.times, self.held);
         let clock = self.clock.clone();
         self.spawn("restore", ORDER_SYSTEM, move |ledger, stop| {
             restore::play(ledger, &times, held, (pace, &clock), stop)
+        })?;
+        let (config, clock) = (self.config.clone(), self.clock.clone());
+        let database = self.folder.0.join(super::write::DATABASE);
+        self.spawn("order-system", ORDER_SYSTEM, move |ledger, stop| {
+            system::System::open(&database, config, pace, clock)?.work(ledger, stop)
         })?;
         self.spawn("colleague", li::NAME, move |ledger, stop| li::work(ledger, pace, stop))
     }

@@ -3,8 +3,10 @@
 //! `model` holds the tables, `life` the life of an order and `plan` its steps, `story` the whole night, `write`
 //! puts it into files, `truth` knows what a scan of them must find. The demo, the tests and the screenshots are made of it.
 //!
-//! `demo` puts it into a private folder and lets threads work on it: `restore` walks the phases, `li` is a colleague.
+//! `demo` puts it into a private folder and lets three threads work on it: `restore` walks the phases, `system` carries
+//! decisions out (`carry`: row by row), `li` is a colleague.
 
+mod carry;
 mod demo;
 mod li;
 mod life;
@@ -13,6 +15,7 @@ mod plan;
 mod restore;
 mod rng;
 mod story;
+mod system;
 mod truth;
 mod write;
 
@@ -67,3 +70,5 @@ impl Incident {
 mod judge;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod worked;

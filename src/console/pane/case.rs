@@ -370,7 +370,7 @@ impl Page<'_> {
         let (mut same, mut hidden) = (Vec::new(), 0);
         for row in &loaded.file.found.family {
             let noteworthy = !row.kinds.is_empty()
-                || row.refs.iter().any(|r| !r.present)
+                || row.refs.iter().any(|r| loaded.file.found.lacks(r))
                 || row
                     .fields
                     .iter()
@@ -469,7 +469,12 @@ impl Page<'_> {
                     .ours(Tone::Dim, "as the log says"),
             );
         }
-        for reference in row.refs.iter().filter(|r| !r.present || detail != Detail::Differences) {
+        let case = &self.loaded.file.found;
+        for reference in row
+            .refs
+            .iter()
+            .filter(|r| case.lacks(r) || detail != Detail::Differences)
+        {
             let to = value::missing(&self.model.setup, &reference.to);
             let line = Strip::new()
                 .ours(Tone::Text, " ")
@@ -478,8 +483,10 @@ impl Page<'_> {
                 .with(Tone::Text, to);
             self.put(if reference.present {
                 line.ours(Tone::Dim, " there")
-            } else {
+            } else if case.lacks(reference) {
                 line.ours(Tone::Bad, " MISSING")
+            } else {
+                line.ours(Tone::Dim, " deleted, as the log says")
             });
         }
         let moved = self

@@ -149,7 +149,9 @@ fn asks(verb: Verb, loaded: &Loaded) -> Vec<Field> {
             .found
             .family
             .iter()
-            .flat_map(|row| row.refs.iter().filter(|r| !r.present).map(|r| r.column.as_str()))
+            .flat_map(|row| &row.refs)
+            .filter(|r| loaded.file.found.lacks(r))
+            .map(|r| r.column.as_str())
             .collect();
         columns.dedup();
         columns

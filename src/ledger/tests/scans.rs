@@ -141,6 +141,24 @@ fn a_resubmitted_order_that_is_found_moved_stays_proven() {
 }
 
 #[test]
+fn an_order_that_came_back_under_way_stays_proven() {
+    let room = Room::new();
+    let mut ledger = room.open("ana");
+    for (key, verb) in [("1", Verb::Reapply), ("2", Verb::Cancel)] {
+        let id = format!("order:{key}");
+        store(&mut ledger, vec![order(key, &[Kind::Lost])]);
+        claim(&mut ledger, &[&id]);
+        ledger.decide(&asking(&id, verb)).unwrap();
+        ledger.prove(&id, Some(true), "it is there").unwrap();
+        // Its plan was under way in the log; a cancelled one may have come back under another key.
+        assert_eq!(store(&mut ledger, vec![order(key, &[Kind::InDoubt])]).opened, 0);
+        assert_eq!(state(&ledger, &id), State::Proven);
+        let moved = store(&mut ledger, vec![order(key, &[Kind::Moved, Kind::InDoubt])]);
+        assert_eq!(moved.opened, u64::from(verb == Verb::Reapply));
+    }
+}
+
+#[test]
 fn the_queue_stands_in_the_order_of_urgency() {
     let room = Room::new();
     let mut ledger = room.open("ana");

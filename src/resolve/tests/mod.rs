@@ -486,6 +486,16 @@ fn relinking_names_each_row_that_refers() {
         },
         present,
     };
+    // What the log itself deleted is not there either, but nobody misses it.
+    let deleted = FamilyRef {
+        to: Missing {
+            entity: "catalog".to_owned(),
+            column: None,
+            key: "40".to_owned(),
+        },
+        ..reference("inventory_item_id", false)
+    };
+    case.missing.push(reference("", false).to);
     case.family.push(FamilyRow {
         entity: "order_item".to_owned(),
         key: "1201".to_owned(),
@@ -493,7 +503,11 @@ fn relinking_names_each_row_that_refers() {
         restored: true,
         log: Some(true),
         fields: Vec::new(),
-        refs: vec![reference("inventory_item_id", false), reference("asset_ref", true)],
+        refs: vec![
+            reference("inventory_item_id", false),
+            reference("asset_ref", true),
+            deleted,
+        ],
     });
     let steps = crate::resolve::guards::own_steps(
         &file(case),

@@ -1,0 +1,202 @@
+//! A test that works the demo to the end as a person would, without a terminal: every case decided, every decision
+//! carried out by the simulated order system, and everything proven.
+
+use super::{Demo, ORDER_SYSTEM, ORDERS, Pace};
+use crate::domain::case::{State, Verb};
+use crate::domain::phase::PhaseState;
+use crate::domain::progress::Progress;
+use crate::domain::queue::{CaseFile, Decide, Filter};
+use crate::job;
+use crate::ledger::{Ledger, Who, new_key};
+use rusqlite::Connection;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Nobody waits longer than this for a thing to happen; it takes a fraction of it.
+const PATIENCE: Duration = Duration::from_secs(100);
+
+struct Night {
+    demo: Demo,
+    ledger: Ledger,
+    db: Connection,
+    began: Instant,
+}
+
+impl Night {
+    fn begin(seed: u64, orders: usize) -> Self {
+        let mut demo = Demo::new(seed, orders).unwrap();
+        let who = Who {
+            user: "ana".to_owned(),
+            system_user: "ana".to_owned(),
+            ssh: None,
+        };
+        let mut ledger = Ledger::open_as(demo.config(), false, who).unwrap();
+        let clock = demo.clock().clone();
+        ledger.set_clock(move || clock.now());
+        demo.start(Pace::times_faster(100)).unwrap();
+        let db = Connection::open(demo.folder().join("restored.db")).unwrap();
+        Self {
+            demo,
+            ledger,
+            db,
+            began: Instant::now(),
+        }
+    }
+
+    fn scan(&mut self) -> job::Scanned {
+        job::scan(self.demo.config(), &mut self.ledger, &Progress::default()).unwrap()
+    }
+
+    fn wait(&self, why: &str, until: impl Fn(&Ledger) -> bool) {
+        while !until(&self.ledger) {
+            if self.began.elapsed() > PATIENCE {
+                let stuck = self.ledger.to_prove(None).unwrap();
+                let stuck: Vec<_> = stuck.iter().map(|f| (&f.found.id, f.state, &f.decision)).collect();
+                panic!("{why}: {:?}: {stuck:#?}", self.ledger.counts().unwrap());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn undecided(&self) -> Vec<String> {
+        let mut ids = Vec::new();
+        let mut each = |row: crate::domain::queue::CaseRow| {
+            let mine = row.claim.is_none_or(|c| c.by == "ana");
+            if row.state.is_decidable() && mine {
+                ids.push(row.id.into());
+            }
+            true
+        };
+        self.ledger.each_row(&Filter::default(), &mut each).unwrap();
+        ids
+    }
+
+    /// Decides one case; the verbs take turns where several fit. Says which it was.
+    fn decide(&mut self, id: &str, turn: usize) -> Option<Verb> {
+        const TURNS: [Verb; 6] = [
+            Verb::Reapply,
+            Verb::Resubmit,
+            Verb::Complete,
+            Verb::Cancel,
+            Verb::Relink,
+            Verb::Keep,
+        ];
+        let file = self.ledger.case(id).unwrap().unwrap();
+        if !file.state.is_decidable() {
+            return None;
+        }
+        let chain = self.ledger.chain(id).unwrap();
+        // The colleague holds one of them: later.
+        self.ledger.claim(&chain, Duration::from_mins(1)).ok()?;
+        let offers = self.ledger.offers(id).unwrap();
+        let allowed = |verb: Verb| offers.iter().any(|o| o.verb == verb && o.refused.is_none());
+        let advised = offers.iter().find(|o| o.advised).map(|o| o.verb);
+        let advised = advised.filter(|v| !matches!(v, Verb::Park | Verb::Escalate) && allowed(*v));
+        let moved = file.found.findings.iter().find_map(|f| f.moved_to.clone());
+        let mut verbs = (0..TURNS.len()).map(|n| TURNS[(turn + n) % TURNS.len()]);
+        let verb = match advised {
+            _ if file.disproven => Verb::Keep,
+            Some(Verb::Supersede) if moved.is_none() => Verb::Keep,
+            Some(verb) => verb,
+            None => verbs.find(|v| allowed(*v)).unwrap(),
+        };
+        let (reference, to) = match verb {
+            Verb::Relink => self.other_row(&file)?,
+            Verb::Supersede => (None, moved),
+            _ => (None, None),
+        };
+        let decided = self.ledger.decide(&Decide {
+            case: id.to_owned(),
+            key: new_key(),
+            verb: Some(verb),
+            reason: "the night is long".to_owned(),
+            reference,
+            to,
+            evidence: Some("billing confirms".to_owned()),
+            ..Decide::default()
+        });
+        let decided = decided.unwrap_or_else(|e| panic!("{} {id}: {e}", verb.name()));
+        assert!(decided.iter().any(|(case, _)| case == id));
+        // Half of the cases are given back, so that the order system meets held and free ones.
+        if turn.is_multiple_of(2) {
+            self.ledger.drop_claims(&chain).unwrap();
+        }
+        Some(verb)
+    }
+
+    /// A referring column whose row is missing, and a row that is there instead.
+    fn other_row(&self, file: &CaseFile) -> Option<(Option<String>, Option<String>)> {
+        let refs = file.found.family.iter().flat_map(|row| &row.refs);
+        let lacking = refs.into_iter().find(|r| file.found.lacks(r))?;
+        let schema = &self.demo.config().schema;
+        let entity = &schema.entities[schema.index(&lacking.to.entity).unwrap()];
+        let column = lacking.to.column.as_ref().unwrap_or(&entity.key[0]);
+        let sql = format!("select cast(min({column}) as text) from {}", entity.table);
+        let to = self.db.query_row(&sql, [], |r| r.get(0)).unwrap();
+        Some((Some(lacking.column.clone()), Some(to)))
+    }
+}
+
+#[test]
+fn the_demo_is_worked_to_zero_and_everything_is_proven() {
+    let mut night = Night::begin(1, ORDERS);
+    let scanned = night.scan();
+    let total = scanned.counts.opened;
+    assert!(total > 400);
+    let mut turn = 0;
+    let mut verbs: BTreeMap<&str, usize> = BTreeMap::new();
+    loop {
+        for id in night.undecided() {
+            turn += 1;
+            if let Some(verb) = night.decide(&id, turn) {
+                *verbs.entry(verb.name()).or_default() += 1;
+            }
+        }
+        // Something to decide again, or the end.
+        night.wait("nothing happens any more", |ledger| {
+            let counts = ledger.counts().unwrap();
+            counts.of(State::Open) > 0 || counts.unsettled() == 0
+        });
+        if night.ledger.counts().unwrap().unsettled() == 0 {
+            break;
+        }
+    }
+    let counts = night.ledger.counts().unwrap();
+    assert_eq!((counts.total(), counts.of(State::Proven)), (total, total));
+    for verb in [
+        "reapply",
+        "resubmit",
+        "complete",
+        "cancel",
+        "relink",
+        "supersede",
+        "keep",
+    ] {
+        assert!(verbs.contains_key(verb), "never decided: {verb}: {verbs:?}");
+    }
+
+    // Looking again opens nothing: what is left in the database follows from what was decided.
+    let again = night.scan().counts;
+    assert_eq!((again.opened, again.total), (0, total));
+
+    // The restore has walked every phase, and each says that it is simulated.
+    night.wait("the restore does not end", |ledger| {
+        ledger.phases().unwrap().iter().all(|p| p.state == PhaseState::Done)
+    });
+    let hold = night.ledger.hold_clock().unwrap().unwrap();
+    assert!(hold.held > 0 && hold.rescued == hold.held);
+    let mut proofs = 0;
+    let mut each = |line: crate::domain::queue::AuditLine| {
+        if matches!(&*line.action, "phase" | "done" | "prove") {
+            assert_eq!(line.who, ORDER_SYSTEM, "{line:?}");
+            proofs += usize::from(line.action == "prove");
+        }
+        Ok(())
+    };
+    night.ledger.audit(&mut each).unwrap();
+    assert!(proofs + verbs["keep"] >= usize::try_from(total).unwrap());
+    night.ledger.verify().unwrap();
+    let folder = night.demo.folder().to_owned();
+    drop(night);
+    assert!(!folder.exists());
+}
