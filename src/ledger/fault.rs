@@ -47,7 +47,16 @@ impl Fault {
             }
             Self::Sql(e) => e,
         };
-        let (what, cure) = match sql.sqlite_error_code() {
+        // SQLite's shared memory is a file too: where it cannot grow, the disk is full.
+        let full = sql
+            .sqlite_error()
+            .is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
+        let code = if full {
+            Some(ErrorCode::DiskFull)
+        } else {
+            sql.sqlite_error_code()
+        };
+        let (what, cure) = match code {
             Some(ErrorCode::DiskFull) => (
                 "the disk is full; nothing was written",
                 "make room, then do it again: the ledger is as it was before",

@@ -75,6 +75,19 @@ fn create(path: &Path) -> std::io::Result<()> {
     }
 }
 
+/// Whether nobody may write beside the file: a read-only file system, or a folder without the right to.
+pub(super) fn is_sealed(path: &Path) -> bool {
+    path.parent()
+        .is_some_and(|folder| rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_err())
+}
+
+/// Whether changes wait beside the file that it does not hold yet.
+pub(super) fn has_changes_beside(path: &Path) -> bool {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push("-wal");
+    fs::metadata(beside).is_ok_and(|meta| meta.len() > 0)
+}
+
 /// Takes the reading rights of others away from a file that somebody copied or made by other means.
 pub(super) fn tighten(path: &Path) -> Result<()> {
     let meta = fs::symlink_metadata(path)?;

@@ -248,8 +248,7 @@ impl Tx<'_> {
 
 fn connect(path: &Path, readonly: bool) -> Res<Connection> {
     let real = file::prepare(path, readonly)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let mut db = Connection::open_with_flags(&real, flags)?;
+    let mut db = open_file(&real, path, readonly)?;
     db.busy_timeout(PATIENCE)?;
     db.set_prepared_statement_cache_capacity(64);
     let shown = path.display().to_string();
@@ -272,6 +271,45 @@ fn connect(path: &Path, readonly: bool) -> Res<Connection> {
         db.pragma_update(None, "journal_size_limit", 64 << 20)?;
     }
     Ok(db)
+}
+
+/// Opens the file for deeds, or to look. SQLite keeps two files beside it; where those cannot be made, nobody can write,
+/// and the file is read as it stands.
+fn open_file(real: &Path, shown: &Path, readonly: bool) -> Res<Connection> {
+    let common = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    if !file::is_sealed(real) {
+        return Ok(Connection::open_with_flags(
+            real,
+            common | OpenFlags::SQLITE_OPEN_READ_WRITE,
+        )?);
+    }
+    if !readonly {
+        return Err(
+            Error::failed("the ledger cannot be written: its folder or file system is read-only")
+                .at(shown.display().to_string())
+                .cure("move it to where you may write (`ledger.url`); to look needs no writing")
+                .into(),
+        );
+    }
+    if file::has_changes_beside(real) {
+        return Err(Error::failed(
+            "the ledger's last changes stand in the -wal file beside it, which cannot be read in a read-only folder",
+        )
+        .at(shown.display().to_string())
+        .cure("copy the file and those beside it to where you may write, and name the copy in `ledger.url`")
+        .into());
+    }
+    let name: String = real
+        .as_os_str()
+        .as_encoded_bytes()
+        .iter()
+        .map(|b| match b {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => char::from(*b).to_string(),
+            other => format!("%{other:02X}"),
+        })
+        .collect();
+    let flags = common | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    Ok(Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)?)
 }
 
 /// The version of the ledger in this file, 0 where it is new.
