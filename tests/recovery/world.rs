@@ -23,7 +23,13 @@ impl World {
     pub fn make() -> Self {
         let home = support::home();
         support::init(&home);
-        let archive = support::home();
+        // In the live server's folder, which goes when that server goes.
+        let archive = home.join("archive");
+        let made = support::command(Path::new("/bin/mkdir"))
+            .arg(&archive)
+            .status()
+            .unwrap();
+        assert!(made.success());
         let live = Pg::start_in(
             home,
             &[
@@ -56,7 +62,6 @@ impl World {
         await_archived(&live, &last);
         let back = recover(home, &archive, &restored_to);
         back.psql(DB, &traffic::on_the_restored());
-        let _ = std::fs::remove_dir_all(&archive);
         Self {
             live,
             back,
