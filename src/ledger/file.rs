@@ -77,8 +77,9 @@ fn create(path: &Path) -> std::io::Result<()> {
 
 /// Whether nobody may write beside the file: a read-only file system, or a folder without the right to.
 pub(super) fn is_sealed(path: &Path) -> bool {
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
     path.parent()
-        .is_some_and(|folder| rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_err())
+        .is_some_and(|folder| accessat(CWD, folder, Access::WRITE_OK, AtFlags::EACCESS).is_err())
 }
 
 /// Whether changes wait beside the file that it does not hold yet.

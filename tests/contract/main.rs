@@ -16,4 +16,6 @@ mod support;
 mod differences;
 mod findings;
 mod life;
+mod people;
+mod sources;
 mod world;
