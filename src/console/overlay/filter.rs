@@ -1,7 +1,7 @@
 //! The filter, typed in the last line while the list follows.
 
 use crate::console::model::overlay::FilterBox;
-use crate::console::widget::{Pen, Strip};
+use crate::console::widget::{Pen, Strip, typed};
 use crate::safe;
 use crate::text::Safe;
 use crate::theme::Tone;
@@ -14,12 +14,9 @@ pub fn draw(filter: &FilterBox, pen: &mut Pen<'_>, area: Rect) {
     let (before, after) = filter.input.halves();
     let mut line = Strip::new()
         .ours(Tone::Key, " /")
-        .with(
-            Tone::Input,
-            Safe::of(before).clip_start(width.saturating_sub(12).max(4)),
-        )
+        .with(Tone::Input, typed(before).clip_start(width.saturating_sub(12).max(4)))
         .ours(Tone::Accent, "│")
-        .with(Tone::Input, Safe::of(after));
+        .with(Tone::Input, typed(after));
     line = match &filter.problem {
         Some(problem) => line.with(Tone::Bad, safe!("  {}", Safe::of(problem))),
         None if filter.input.text().is_empty() => {

@@ -1,7 +1,7 @@
 //! A box of lines in the middle of the screen: as large as it needs, never larger than the screen.
 
 use crate::console::model::input::Input;
-use crate::console::widget::{Pen, Strip, blank};
+use crate::console::widget::{Pen, Strip, blank, typed};
 use crate::safe;
 use crate::text::Safe;
 use crate::theme::Tone;
@@ -66,8 +66,8 @@ impl Sheet {
         let (before, after) = input.halves();
         if typing {
             self.focus = Some(self.lines.len());
-            let before = Safe::of(before).clip_start(room.saturating_sub(8).max(4));
-            let after = Safe::of(after).clip(room.saturating_sub(before.width() + 1));
+            let before = typed(before).clip_start(room.saturating_sub(8).max(4));
+            let after = typed(after).clip(room.saturating_sub(before.width() + 1));
             let rest = room.saturating_sub(before.width() + after.width() + 1);
             line = line
                 .with(Tone::Input, before.into_owned())
@@ -81,7 +81,7 @@ impl Sheet {
         } else if input.text().is_empty() {
             line = line.with(Tone::Dim, hint.clone().into_owned());
         } else {
-            line = line.with(Tone::Text, Safe::of(input.text()).into_owned());
+            line = line.with(Tone::Text, typed(input.text()));
         }
         self.put(line);
     }

@@ -317,20 +317,41 @@ impl Page<'_> {
     }
 
     fn columns(&self) -> Columns {
-        let row = (self.width / 4).clamp(12, 30);
-        let field = (self.width / 6).clamp(8, 24);
-        let by = (self.width / 4).clamp(12, 32).min(18.max(self.width / 5));
+        // Each column as wide as what stands in it, within its share of the line.
+        let family = &self.loaded.file.found.family;
+        let fields = || {
+            family
+                .iter()
+                .take(200)
+                .flat_map(|row| row.fields.iter().map(move |f| (row, f)))
+                .take(1_000)
+        };
+        let names = family
+            .iter()
+            .take(200)
+            .map(|row| row.entity.len() + 1 + row.key.len().min(12))
+            .max();
+        let row = names.unwrap_or(0).clamp(12, (self.width * 3 / 10).max(12));
+        let columns = family
+            .iter()
+            .take(200)
+            .flat_map(|row| row.refs.iter().map(|r| r.column.len()));
+        let field = fields()
+            .map(|(_, f)| f.name.len())
+            .chain(columns)
+            .max()
+            .unwrap_or(0)
+            .clamp(8, (self.width / 6).max(8));
+        let today = self.model.setup.restored_to;
+        let by = fields()
+            .filter_map(|(_, f)| f.by.as_ref())
+            .map(|e| value::evidence(e, today).width())
+            .max();
+        let by = by.unwrap_or(0).clamp(12, (self.width * 3 / 10).max(12));
         let room = self.width.saturating_sub(row + field + by + 5);
         // The side whose values are short leaves its room to the other.
-        let fields = self
-            .loaded
-            .file
-            .found
-            .family
-            .iter()
-            .flat_map(|row| row.fields.iter().map(move |f| (row, f)));
         let (mut restored, mut log) = (9, 9);
-        for (row, field) in fields.take(1_000) {
+        for (row, field) in fields() {
             restored = self.side(row, field, field.restored.as_ref()).width().max(restored);
             log = self.side(row, field, field.log.as_ref()).width().max(log);
         }
@@ -451,8 +472,11 @@ impl Page<'_> {
             .fields
             .iter()
             .filter(|f| match detail {
-                // Of a row that is missing whole, what the log knew of it is the evidence: all of it is shown.
-                Detail::Differences => f.differs || whole.is_some(),
+                // Of a row that is missing whole, what the log knew of it is the evidence: all but its key is shown.
+                Detail::Differences => {
+                    f.differs && whole.is_none()
+                        || whole.is_some() && f.log.as_ref().and_then(Json::as_str) != Some(row.key.as_str())
+                }
                 Detail::Fields | Detail::Full => true,
             })
             .collect();
@@ -678,12 +702,12 @@ pub fn kinds_in(kinds: &[Kind], width: usize) -> Safe<'static> {
     if whole.width() <= width {
         return whole;
     }
-    let with = |shown: usize| safe!("{} +{}", self::kinds(&kinds[..shown]), kinds.len() - shown);
+    let cut = |shown: usize| safe!("{} +{}", self::kinds(&kinds[..shown]), kinds.len() - shown);
     (1..kinds.len())
         .rev()
-        .map(with)
+        .map(cut)
         .find(|text| text.width() <= width)
-        .unwrap_or_else(|| with(1).clip(width))
+        .unwrap_or_else(|| cut(1).clip(width))
 }
 
 /// What a state means.

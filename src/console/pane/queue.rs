@@ -16,6 +16,9 @@ use crate::theme::Tone;
 pub fn draw(model: &Model, pen: &mut Pen<'_>, areas: &Areas) {
     let width = usize::from(areas.sums.width);
     match &model.counts {
+        Some(counts) if counts.total() == 0 => {
+            pen.strip(areas.sums, 0, &Strip::new().ours(Tone::Dim, " no case in the ledger"));
+        }
         Some(counts) => {
             pen.strip(areas.sums, 0, &sums(counts, width));
             pen.strip(areas.sums, 1, &by_kind(counts, width));

@@ -235,10 +235,10 @@ fn chain(model: &Model, id: &str) -> Vec<String> {
 
 fn next_free(model: &mut Model, out: &mut Vec<Effect>) {
     let Some(id) = model.queue.next_free(&model.setup.who) else {
-        let why = if model.queue.complete {
-            "no undecided case left that nobody holds"
-        } else {
-            "cases are still being read"
+        let why = match (&model.scan, model.queue.complete) {
+            (_, false) => "cases are still being read",
+            (Scan::Running { .. }, _) if model.queue.table.rows.is_empty() => "no case yet: the scan is under way",
+            _ => "no undecided case left that nobody holds",
         };
         let more = if model.queue.query.is_empty() {
             ""

@@ -54,19 +54,20 @@ fn incident(model: &Model, width: usize) -> Strip<'static> {
             .as_ref()
             .map_or_else(Strip::new, |hold| deadline(hold, model.now, short)),
     };
-    // What goes first when it is narrow: the loss window, then words of the deadline, never the deadline itself.
-    let choices = [(true, false), (true, true), (false, false), (false, true)];
-    let line = |(window, short)| (attempt(model, window), right(short).ours(Tone::Text, " "));
+    // What goes first when it is narrow: words of the deadline, the loss window, words of T; never the deadline itself.
+    let choices = [(2, false), (2, true), (1, false), (1, true), (0, false), (0, true)];
+    let line = |(words, short)| (attempt(model, words), right(short).ours(Tone::Text, " "));
     let fits = |(left, right): &(Strip<'_>, Strip<'_>)| left.width() + right.width() + 2 <= width;
     let (left, right) = choices
         .into_iter()
         .map(line)
         .find(fits)
-        .unwrap_or_else(|| line((false, true)));
+        .unwrap_or_else(|| line((0, true)));
     left.beside(right, width).into_owned()
 }
 
-fn attempt(model: &Model, window: bool) -> Strip<'static> {
+/// The incident and T, the more words the higher: 1 says what T is, 2 how much it lost.
+fn attempt(model: &Model, words: u8) -> Strip<'static> {
     let setup = &model.setup;
     let mut left = Strip::new()
         .ours(Tone::Text, " ")
@@ -75,10 +76,13 @@ fn attempt(model: &Model, window: bool) -> Strip<'static> {
         left = left.with(Tone::Dim, safe!(" attempt {}", setup.attempt));
     }
     left = match setup.restored_to {
-        Some(t) => left.with(Tone::Text, safe!("  restored to {}", instant(t, Some(model.now)))),
+        Some(t) => {
+            let restored = if words == 0 { "T" } else { "restored to" };
+            left.with(Tone::Text, safe!("  {} {}", restored, instant(t, Some(model.now))))
+        }
         None => left.ours(Tone::Warn, "  restore point not configured"),
     };
-    if let (true, Some(t), Some(stop)) = (window, setup.restored_to, setup.stopped_at) {
+    if let (2, Some(t), Some(stop)) = (words, setup.restored_to, setup.stopped_at) {
         left = left.with(Tone::Text, safe!(", loss window {}", Safe::of(&time::age(stop - t))));
     }
     left

@@ -1,5 +1,6 @@
 //! One line of the screen: pieces of safe text, each with what it means.
 
+use crate::safe;
 use crate::text::Safe;
 use crate::theme::Tone;
 
@@ -9,6 +10,18 @@ pub struct Strip<'a> {
     pieces: Vec<(Safe<'a>, Tone)>,
     /// The tone behind the whole line: the cursor, a mark.
     pub ground: Option<Tone>,
+}
+
+/// Text being typed: blanks at its ends are blanks, not escapes, since whoever types them knows.
+pub fn typed(text: &str) -> Safe<'static> {
+    let rest = text.trim_start_matches(' ');
+    let middle = rest.trim_end_matches(' ');
+    safe!(
+        "{}{}{}",
+        blank(text.len() - rest.len()),
+        Safe::of(middle),
+        blank(rest.len() - middle.len())
+    )
 }
 
 /// So many full blocks, for bars.
