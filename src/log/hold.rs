@@ -92,8 +92,12 @@ pub fn read(path: &str, reject_limit: f64) -> Result<Held, ReadError> {
     if let Some(error) = too_many {
         return Err(ReadError { error, rejects });
     }
-    if count > 0 {
-        warnings.push(format!("hold: {count} malformed messages were rejected"));
+    if let Some(first) = rejects.first() {
+        let messages = if count == 1 { "message was" } else { "messages were" };
+        warnings.push(format!(
+            "hold: {count} malformed {messages} rejected, the first at {}: {}",
+            first.position, first.reason
+        ));
     }
     Ok(Held {
         orders: latest.into_values().filter_map(|(_, order)| order).collect(),

@@ -4,7 +4,7 @@
 //! system, there is no advice.
 
 use crate::domain::case::{Advice, FoundCase, Verb};
-use crate::domain::finding::Kind;
+use crate::domain::finding::{Kind, Missing};
 
 /// One row of the table.
 struct Rule {
@@ -46,9 +46,9 @@ const RULES: &[Rule] = &[
     },
 ];
 
-/// The advice for a case; `blocker` is what its first blocker is called.
-pub(super) fn advise(case: &FoundCase, blocker: Option<&str>) -> Option<Advice> {
-    if let (Some(first), Some(missing)) = (blocker, case.missing.first()) {
+/// The advice for a case; `blocker` is the case that is decided first, and what it brings back.
+pub(super) fn advise(case: &FoundCase, blocker: Option<(&str, &Missing)>) -> Option<Advice> {
+    if let Some((first, missing)) = blocker {
         let what = missing.entity.replace('_', " ");
         let why = format!("{what} {} was lost with {first}, which is decided first", missing.key);
         return Some(Advice { verb: Verb::Park, why });
@@ -78,7 +78,7 @@ fn only(case: &FoundCase, kind: Kind) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::finding::{Finding, Missing};
+    use crate::domain::finding::Finding;
 
     fn case(entity: &str, kinds: &[Kind]) -> FoundCase {
         let finding = |kind: &Kind| Finding {
@@ -131,16 +131,17 @@ mod tests {
     #[test]
     fn what_waits_is_parked_behind_what_it_waits_for() {
         let mut case = case("order", &[Kind::Lost, Kind::Orphaned]);
-        case.missing = vec![Missing {
+        let missing = |key: &str| Missing {
             entity: "inventory_item".to_owned(),
             column: None,
-            key: "12".to_owned(),
-        }];
-        let advice = advise(&case, Some("SFO-77")).unwrap();
+            key: key.to_owned(),
+        };
+        case.missing = vec![missing("11"), missing("12")];
+        let advice = advise(&case, Some(("order:41", &case.missing[1]))).unwrap();
         assert_eq!(advice.verb, Verb::Park);
         assert_eq!(
             advice.why,
-            "inventory item 12 was lost with SFO-77, which is decided first"
+            "inventory item 12 was lost with order:41, which is decided first"
         );
     }
 }

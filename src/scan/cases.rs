@@ -6,7 +6,7 @@ use super::refs::{Refers, Targets};
 use super::{Orders, RowFinding, RowId, Scan, advice, chain};
 use crate::domain::Result;
 use crate::domain::case::{FamilyField, FamilyRef, FamilyRow, FoundCase};
-use crate::domain::finding::{Finding, Kind, RowState};
+use crate::domain::finding::{Finding, Kind, Missing, RowState};
 use crate::domain::schema::{EntityIx, ORDER, ORDER_ITEM};
 use crate::domain::value::{self, ColumnType, LogKind, LogValue};
 use crate::log::hold::HeldOrder;
@@ -78,20 +78,21 @@ impl<R: Restored> Scan<'_, R> {
             .map(|(id, f)| ((f.entity, f.key.clone()), id.clone()))
             .collect();
         let mut waits: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut brought: HashMap<String, BTreeMap<String, Missing>> = HashMap::new();
         let mut cases = Vec::new();
         for (id, draft) in drafts {
-            let blockers: BTreeSet<String> = draft
-                .refers
-                .iter()
-                .filter(|r| targets.is_missing(r))
-                .flat_map(|r| targets.rows(r))
-                .filter_map(|row| brings.get(row))
-                .filter(|blocker| **blocker != id)
-                .cloned()
-                .collect();
+            // Who brings back what: the first missing row, for each case that would.
+            let mut blockers: BTreeMap<String, Missing> = BTreeMap::new();
+            for refers in draft.refers.iter().filter(|r| targets.is_missing(r)) {
+                let by = targets.rows(refers).iter().filter_map(|row| brings.get(row));
+                for blocker in by.filter(|blocker| **blocker != id) {
+                    blockers.entry(blocker.clone()).or_insert_with(|| self.missing(refers));
+                }
+            }
             if let Some(case) = self.finish(id, draft, &families, &targets, &held)? {
                 if !blockers.is_empty() {
-                    waits.insert(case.id.clone(), blockers.into_iter().collect());
+                    waits.insert(case.id.clone(), blockers.keys().cloned().collect());
+                    brought.insert(case.id.clone(), blockers);
                 }
                 cases.push(case);
             }
@@ -102,11 +103,14 @@ impl<R: Restored> Scan<'_, R> {
                 ring.join(", ")
             ));
         }
-        let labels: HashMap<String, String> = cases.iter().map(|c| (c.id.clone(), c.label.clone())).collect();
         for case in &mut cases {
             case.blocked_by = waits.remove(&case.id).unwrap_or_default();
-            let first = case.blocked_by.first().and_then(|id| labels.get(id));
-            case.advice = advice::advise(case, first.map(String::as_str));
+            let brought = brought.remove(&case.id).unwrap_or_default();
+            let first = case
+                .blocked_by
+                .first()
+                .and_then(|id| Some((id.as_str(), brought.get(id)?)));
+            case.advice = advice::advise(case, first);
         }
         Ok(cases)
     }

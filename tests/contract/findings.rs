@@ -169,7 +169,10 @@ fn an_orphan_names_what_is_missing_and_which_case_brings_it_back() {
     let twelve = world.case("order:12");
     assert_eq!(twelve["missing"], json!([{"entity": "inv", "key": "12"}]));
     assert_eq!(twelve["blocked_by"], json!(["inv:12"]));
-    assert_eq!(twelve["advice"]["verb"], "park");
+    assert_eq!(
+        twelve["advice"],
+        json!({"verb": "park", "why": "inv 12 was lost with inv:12, which is decided first"})
+    );
     assert_eq!(
         world.case("order:13")["missing"],
         json!([{"entity": "asset", "column": "reference_id", "key": "gone"}])
@@ -321,4 +324,71 @@ fn moved_is_left_out_with_a_warning_where_no_index_serves_a_large_table() {
         world.found(),
         ["order 14 in_doubt", "order 15 in_doubt", "order 901 moved"]
     );
+}
+
+/// Every order in the hold is asked for what it refers to; the restored database or the log may know it already.
+#[test]
+fn held_orders_are_asked_for_what_they_refer_to() {
+    let world = World::new(
+        TABLES,
+        SCHEMA,
+        &[
+            ("order", "900", "insert", r#"{"sf":"SF900"}"#),
+            ("inv", "12", "insert", r#"{"s":"y"}"#),
+            ("inv", "13", "delete", "null"),
+        ],
+    );
+    let config = std::fs::read_to_string(world.night.path("restitch.toml")).unwrap();
+    let hold = "[hold]\nsource = \"file\"\npath = \"hold.ndjson\"\nformat = \"native\"\n";
+    world.night.write("restitch.toml", format!("{config}\n{hold}"));
+    let message = |key: &str, state: &str| {
+        format!(
+            r#"{{"pos":1,"ts":"2026-11-22T14:10:00Z","entity":"order","key":"{key}","op":"insert","state":{state}}}"#
+        )
+    };
+    let held = [
+        message(
+            "SF:1/02",
+            r#"{"prior":"900","items":[{"inv":1},{"inv":12,"asset_ref":"nowhere"}]}"#,
+        ),
+        message(
+            "SF:1/02",
+            r#"{"prior":"900","items":[{"inv":1},{"inv":12,"asset_ref":"nowhere"}]}"#,
+        ),
+        // Nothing is missing: what the log deleted is not there on purpose.
+        message("SF101", r#"{"prior":1,"items":[{"inv":1},{"inv":13}]}"#),
+        message("SF2", r#"{"prior":77}"#),
+        message("SF900", r#"{"prior":78}"#),
+    ];
+    world.night.write("hold.ndjson", held.join("\n"));
+    let report = world.scan();
+    assert_eq!(report["orders"]["orphaned"], 3);
+    let case = world.case("held:SF:1/02");
+    assert_eq!(case["order"], Json::Null);
+    assert_eq!(case["kinds"], json!(["orphaned"]));
+    assert_eq!(
+        case["missing"],
+        json!([
+            {"entity": "asset", "column": "reference_id", "key": "nowhere"},
+            {"entity": "inv", "key": "12"},
+            {"entity": "order", "key": "900"}
+        ])
+    );
+    assert_eq!(case["blocked_by"], json!(["inv:12", "order:900"]));
+    // The first that is decided brings back the first that it names, not what nobody has.
+    assert_eq!(
+        case["advice"]["why"],
+        "inv 12 was lost with inv:12, which is decided first"
+    );
+    assert_eq!(
+        world.case("order:2")["missing"],
+        json!([{"entity": "order", "key": "77"}])
+    );
+    assert_eq!(world.case("order:900")["kinds"], json!(["lost", "orphaned"]));
+    // Still in the hold: it is sent from there, not from here.
+    world.run(&["claim", "order:2", "SF:1/02"]).ended(0);
+    world
+        .run(&["resolve", "SF:1/02", "resubmit", "--reason", "x"])
+        .ended(4)
+        .says(&["hold"]);
 }
