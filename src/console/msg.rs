@@ -12,7 +12,7 @@ use crossterm::event::KeyEvent;
 /// One thing that happened.
 #[derive(Debug)]
 pub enum Msg {
-    /// A key, and when the terminal gave it (microseconds since 1970).
+    /// A key, and when the terminal gave it: microseconds of the same clock as in [`Msg::Drawn`].
     Key(KeyEvent, i64),
     /// Pasted text. It never decides anything.
     Paste(String),
@@ -20,7 +20,8 @@ pub enum Msg {
     Resize(u16, u16),
     /// The time, microseconds since 1970; at most once a second.
     Tick(i64),
-    /// A frame is on the screen since then (microseconds since 1970): a dialog takes keys half a second later.
+    /// A frame is on the screen since then: a dialog takes keys half a second later. Hands have a clock of their own: the
+    /// one on the screen may be a demo's.
     Drawn(i64),
     /// Rows of a reading, in queue order; `last` ends it.
     Rows {

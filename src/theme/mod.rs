@@ -3,7 +3,7 @@
 
 mod depth;
 
-pub use depth::{Choice, Depth};
+pub use depth::{Choice, Depth, rgb};
 
 use crate::domain::schema::nearest;
 use crate::domain::{Error, Result};

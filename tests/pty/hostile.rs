@@ -130,7 +130,7 @@ fn hostile_data_stays_data_on_every_screen() {
         }
         // Escape alone: with a letter right behind it, it would be alt.
         terminal.keys("<esc>");
-        terminal.shows("waits for");
+        terminal.shows("enter open");
         terminal.keys("/\u{202e}");
         terminal.shows("<U+202E>");
         terminal.keys("<enter>");

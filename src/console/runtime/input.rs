@@ -4,7 +4,7 @@
 //! that it can decide nothing.
 
 use super::mailbox::{Event, Mailbox};
-use crate::domain::time::Clock;
+use crate::domain::time;
 use crossterm::event::{self, Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use std::collections::HashSet;
 use std::io;
@@ -20,12 +20,12 @@ const REST: Duration = Duration::from_millis(60);
 const MOST: usize = 4096;
 
 /// Begins to read.
-pub fn listen(mailbox: Arc<Mailbox>, clock: Clock) -> io::Result<()> {
+pub fn listen(mailbox: Arc<Mailbox>) -> io::Result<()> {
     thread::Builder::new().name("input".to_owned()).spawn(move || {
         let mut pasted = None;
         loop {
             match together() {
-                Ok(inputs) => sort(inputs, &mut pasted, clock.now(), &mailbox),
+                Ok(inputs) => sort(inputs, &mut pasted, time::now(), &mailbox),
                 // The terminal is going away; the thread that waits for its end will find out.
                 Err(_) => thread::sleep(Duration::from_millis(100)),
             }

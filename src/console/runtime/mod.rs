@@ -28,9 +28,9 @@ use super::term::{Screen, panics};
 use super::view::view;
 use super::{Model, Msg, Setup, update};
 use crate::config::Config;
-use crate::domain::time::Clock;
+use crate::domain::time::{self, Clock};
 use crate::domain::{Error, Result};
-use crate::ledger::{self, Role};
+use crate::ledger::{self, Role, Who};
 use crate::theme::{Choice, Depth, Theme};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use mailbox::{Event, Mailbox};
@@ -59,6 +59,28 @@ pub struct Options {
     pub theme: Option<String>,
     /// What time it is.
     pub clock: Clock,
+    /// Who sits here; `None` asks the system.
+    pub who: Option<Who>,
+}
+
+impl Options {
+    /// In a debug build, time stands still and the person has a made-up name where the tests ask for it: pictures of the
+    /// screen are the same on every machine and day.
+    fn staged(mut self) -> Self {
+        let stage = std::env::var("STAGE_OF_RESTITCH").unwrap_or_default();
+        if cfg!(debug_assertions)
+            && let Some((instant, name)) = stage.split_once(' ')
+            && let Some(instant) = time::parse(instant)
+        {
+            self.clock = Clock::stopped(instant);
+            self.who = Some(Who {
+                user: name.to_owned(),
+                system_user: name.to_owned(),
+                ssh: None,
+            });
+        }
+        self
+    }
 }
 
 /// How the console ended.
@@ -82,6 +104,7 @@ impl Ended {
 
 /// Runs the console on the configured incident until it is asked to end. The terminal is as it was when it returns.
 pub fn run(config: &Config, options: Options) -> Result<Ended> {
+    let options = options.staged();
     let depth = Depth::of(options.color, |name| std::env::var(name).ok());
     let theme = match &options.theme {
         Some(name) => Theme::named(name, depth)?,
@@ -105,7 +128,7 @@ pub fn run(config: &Config, options: Options) -> Result<Ended> {
         drawn_at: Instant::now(),
     };
     console.draw(&mut screen)?;
-    input::listen(Arc::clone(&console.mailbox), console.clock.clone()).map_err(|e| no_thread(&e))?;
+    input::listen(Arc::clone(&console.mailbox)).map_err(|e| no_thread(&e))?;
     console.work.open()?;
     let first = update::start(&mut console.model);
     console.carry_out(first, &mut screen)?;
@@ -115,7 +138,7 @@ pub fn run(config: &Config, options: Options) -> Result<Ended> {
 }
 
 fn setup(config: &Config, options: &Options) -> Setup {
-    let who = ledger::who::current();
+    let who = options.who.clone().unwrap_or_else(ledger::who::current);
     let role = Role::of(&who.system_user, config.roles.as_ref());
     let order = config.schema.entities.first();
     Setup {
@@ -248,7 +271,7 @@ impl Console {
             .map_err(|e| lost(&e))?;
         self.changed = false;
         self.drawn_at = Instant::now();
-        let effects = update(&mut self.model, Msg::Drawn(self.clock.now()));
+        let effects = update(&mut self.model, Msg::Drawn(time::now()));
         self.carry_out(effects, screen)
     }
 

@@ -191,7 +191,7 @@ pub enum SortJob {
 
 /// Filters and sorts.
 pub fn sort(shared: &Shared) -> Result<()> {
-    let me = crate::ledger::who::current().user;
+    let me = shared.who.clone().unwrap_or_else(crate::ledger::who::current).user;
     loop {
         match shared.sort.next() {
             SortJob::Arrange {

@@ -11,7 +11,7 @@ use super::{Options, deeds, read, scan, watch};
 use crate::config::Config;
 use crate::domain::time::Clock;
 use crate::domain::{Error, Result};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Who};
 use crate::text;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +27,7 @@ pub struct Shared {
     pub config: Config,
     pub readonly: bool,
     pub clock: Clock,
+    pub who: Option<Who>,
     pub mailbox: Arc<Mailbox>,
     /// Cases whose leases are kept alive.
     pub held: Mutex<BTreeSet<String>>,
@@ -43,7 +44,10 @@ pub struct Shared {
 impl Shared {
     /// A handle of one's own.
     pub fn open(&self) -> Result<Ledger> {
-        let mut ledger = Ledger::open(&self.config, self.readonly)?;
+        let mut ledger = match &self.who {
+            Some(who) => Ledger::open_as(&self.config, self.readonly, who.clone())?,
+            None => Ledger::open(&self.config, self.readonly)?,
+        };
         let clock = self.clock.clone();
         ledger.set_clock(move || clock.now());
         Ok(ledger)
@@ -78,6 +82,7 @@ impl Work {
             config,
             readonly: options.readonly,
             clock: options.clock.clone(),
+            who: options.who.clone(),
             mailbox,
             held: Mutex::default(),
             rows: Lane::default(),

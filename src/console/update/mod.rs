@@ -37,7 +37,6 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
     let mut out = Vec::new();
     match msg {
         Msg::Key(key, at) => {
-            model.now = model.now.max(at);
             if key.kind != KeyEventKind::Release && !model.quitting {
                 model.notice = None;
                 if model.layer.is_some() {
