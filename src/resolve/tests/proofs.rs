@@ -312,8 +312,8 @@ fn relinked_means_every_reference_names_a_row_that_is_there() {
         ),
         (
             "UPDATE order_items SET inventory_item_id = NULL",
-            State::Proven,
-            "is there",
+            State::ToDo,
+            "inventory_item_id names nothing",
         ),
         (
             "INSERT INTO inventory_items VALUES (12, 'R-12')",
