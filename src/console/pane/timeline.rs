@@ -3,7 +3,7 @@
 use super::value::instant;
 use crate::console::model::Setup;
 use crate::console::model::diff::Times;
-use crate::console::widget::Strip;
+use crate::console::widget::{Strip, rules};
 use crate::text::Safe;
 use crate::theme::Tone;
 
@@ -36,18 +36,24 @@ pub fn strip(setup: &Setup, times: &Times, width: usize) -> Strip<'static> {
         events[slot * cells / times.slots.len()] += n;
     }
     let mark = cell_of(t);
+    let mut idle = 0;
     for (cell, n) in events.iter().enumerate() {
+        let glyph = if *n < 10 { "●" } else { "█" };
+        if cell == mark || *n > 0 {
+            strip = strip.with(Tone::Rule, rules(std::mem::take(&mut idle)));
+        }
         // T stands between cells, so that it hides no event.
         if cell == mark {
             strip = strip.ours(Tone::Accent, "T");
         }
-        strip = match *n {
-            0 => strip.ours(Tone::Rule, "─"),
-            1..=9 => strip.ours(Tone::Text, "●"),
-            _ => strip.ours(Tone::Text, "█"),
-        };
+        if *n > 0 {
+            strip = strip.ours(Tone::Text, glyph);
+        } else {
+            idle += 1;
+        }
     }
     strip
+        .with(Tone::Rule, rules(idle))
         .ours(Tone::Text, " ")
         .with(Tone::Dim, end)
         .ours(Tone::Dim, stop)

@@ -6,4 +6,4 @@ pub(crate) mod snapshot;
 pub mod strip;
 
 pub use pen::Pen;
-pub use strip::{Strip, blank, blocks, typed};
+pub use strip::{Strip, blank, blocks, rules, typed};

@@ -5,6 +5,7 @@ use crate::text::Safe;
 use crate::theme::{Theme, Tone};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 
 /// A buffer and the colours to draw with.
 pub struct Pen<'a> {
@@ -51,10 +52,24 @@ impl<'a> Pen<'a> {
                     _ => style.patch(self.theme.style(ground)),
                 };
             }
-            (x, _) = self
-                .buffer
-                .set_stringn(x, line.y, text.as_str(), usize::from(left), style);
+            x = self.text(x, line.y, &text, left, style);
         }
+    }
+
+    /// Draws text that fits `room` cells; returns where it ends.
+    fn text(&mut self, x: u16, y: u16, text: &Safe<'_>, room: u16, style: Style) -> u16 {
+        if !text.as_str().is_ascii() {
+            return self.buffer.set_stringn(x, y, text.as_str(), usize::from(room), style).0;
+        }
+        // Nearly all text is ASCII: a letter a cell, and no search for where letters end.
+        let mut x = x;
+        for letter in text.as_str().bytes().take(usize::from(room)) {
+            if let Some(cell) = self.buffer.cell_mut((x, y)) {
+                cell.set_char(char::from(letter)).set_style(style);
+            }
+            x += 1;
+        }
+        x
     }
 
     /// Draws lines from the top of an area.

@@ -24,12 +24,23 @@ pub fn typed(text: &str) -> Safe<'static> {
     )
 }
 
+/// At most this many cells of one character come from one piece.
+const LONGEST: usize = 120;
+
 /// So many full blocks, for bars.
 pub fn blocks(cells: usize) -> Safe<'static> {
-    const FULL: &str =
-        "████████████████████████████████████████████████████████████████████████████████████████████████████";
-    let bytes = FULL.len() / 100;
-    Safe::ours(FULL.get(..cells.min(100) * bytes).unwrap_or(FULL))
+    const FULL: &str = "████████████████████████████████████████████████████████████████████████████████████████████████████████████████████████";
+    same(FULL, cells)
+}
+
+/// So many cells of a rule, for time lines.
+pub fn rules(cells: usize) -> Safe<'static> {
+    const LINE: &str = "────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────";
+    same(LINE, cells)
+}
+
+fn same(all: &'static str, cells: usize) -> Safe<'static> {
+    Safe::ours(all.get(..cells.min(LONGEST) * (all.len() / LONGEST)).unwrap_or(all))
 }
 
 /// So many blanks.
