@@ -54,7 +54,7 @@ fn attacked() -> Night {
         ),
         format!(r#"{{"pos":5,"ts":"2026-11-22T14:07:00Z","entity":{json},"key":4,"op":"upsert","state":{{}}}}"#),
         format!(r#"{{"pos":6,"ts":"2026-11-22T14:07:00Z","entity":"order","key":{json},"op":"upsert","state":{{}}}}"#),
-        format!("{ATTACK}"),
+        ATTACK.to_owned(),
     ];
     night.write("log.ndjson", events.join("\n"));
     let config = crate::night::CONFIG.replace(

@@ -339,8 +339,8 @@ fn held_orders_are_asked_for_what_they_refer_to() {
         ],
     );
     let config = std::fs::read_to_string(world.night.path("restitch.toml")).unwrap();
-    let hold = "[hold]\nsource = \"file\"\npath = \"hold.ndjson\"\nformat = \"native\"\n";
-    world.night.write("restitch.toml", format!("{config}\n{hold}"));
+    let section = "[hold]\nsource = \"file\"\npath = \"hold.ndjson\"\nformat = \"native\"\n";
+    world.night.write("restitch.toml", format!("{config}\n{section}"));
     let message = |key: &str, state: &str| {
         format!(
             r#"{{"pos":1,"ts":"2026-11-22T14:10:00Z","entity":"order","key":"{key}","op":"insert","state":{state}}}"#
