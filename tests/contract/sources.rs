@@ -298,3 +298,43 @@ fn events_apply_in_the_order_of_their_versions_whatever_order_they_stand_in() {
     // The later position wins.
     assert_eq!(world.case("order:4")["findings"][0]["fields"][0]["log"], "8.00");
 }
+
+/// Stop it and run it again at any time: nothing is half done, cases and decisions stay.
+#[test]
+fn a_scan_that_is_killed_while_it_reads_leaves_the_ledger_as_it_was() {
+    let world = one_log("-", "native");
+    let scan = |log: &str| {
+        let mut child = world
+            .night
+            .command(&["scan", "--json"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(log.as_bytes()).unwrap();
+        (child, input)
+    };
+    let (child, input) = scan(NATIVE);
+    drop(input);
+    Night::finish(child.wait_with_output().unwrap()).ended(3);
+    world.run(&["claim", "order:1"]).ended(0);
+    world.run(&["resolve", "order:1", "keep", "--reason", "x"]).ended(0);
+    let before = world.run(&["cases", "--json"]).out;
+    // It waits for the rest of its log, and never gets it.
+    let (mut child, input) = scan(&NATIVE.lines().take(2).collect::<Vec<_>>().join("\n"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(input);
+    assert_eq!(world.run(&["cases", "--json"]).ended(0).out, before);
+    world.run(&["audit", "verify"]).ended(0);
+    let (child, input) = scan(NATIVE);
+    drop(input);
+    let again = Night::finish(child.wait_with_output().unwrap()).ended(3).json();
+    assert_eq!(
+        again["cases"],
+        json!({"total": 6, "opened": 0, "updated": 0, "gone": 0})
+    );
+    assert_eq!(world.case("order:1")["state"], "proven");
+}
