@@ -195,6 +195,9 @@ impl<'a> Hand<'a> {
                 written += self.update(entity, &row.key, &[(column, Sql::Text(to.clone()))])?;
             }
         }
+        if written == 0 && case.missing.is_empty() {
+            return Ok(Some("what was missing is back already".to_owned()));
+        }
         Ok((written > 0).then(|| format!("{column} of {written} rows names {to}")))
     }
 

@@ -46,7 +46,7 @@ fn plain(value: &Json) -> Json {
         return Json::from(at);
     }
     match serde_json::from_str::<Json>(text) {
-        Ok(Json::Number(n)) if text.contains('.') => Json::from(n.as_f64()),
+        Ok(Json::Number(n)) if text.len() < 15 => Json::from(n.as_f64()),
         Ok(whole @ (Json::Object(_) | Json::Array(_))) => whole,
         _ => value.clone(),
     }

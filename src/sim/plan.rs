@@ -61,7 +61,7 @@ impl Builder {
             Table::Order,
             life.order,
             Op::Upsert,
-            vec![("status", Val::text("In Progress"))],
+            vec![("status", Val::text("Decomposed"))],
         );
         life.put(
             decomposed,
@@ -91,6 +91,13 @@ impl Builder {
             plan,
             Op::Upsert,
             vec![("state", Val::text("In Progress")), ("started_at", Val::Time(started))],
+        );
+        life.put(
+            started,
+            Table::Order,
+            life.order,
+            Op::Upsert,
+            vec![("status", Val::text("In Progress"))],
         );
         let slot = (life.end - started) / i64::try_from(steps.len()).unwrap_or(1);
         let mut from = started;

@@ -1,7 +1,8 @@
 use super::*;
 use crate::domain::finding::Kind;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::time::Instant;
 
 fn files(seed: u64, orders: usize) -> BTreeMap<String, Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
@@ -111,4 +112,87 @@ fn the_schema_map_says_what_the_model_does() {
             assert!(entity.in_progress.is_empty());
         }
     }
+}
+
+#[test]
+fn plans_and_items_are_in_every_state() {
+    let mut seen: BTreeMap<(&str, &str), BTreeSet<String>> = BTreeMap::new();
+    for change in &Incident::new(1, ORDERS).story.changes {
+        for column in ["state", "status", "item_type", "kind", "action"] {
+            if let Some(value) = change.state.text(column) {
+                seen.entry((change.table.spec().entity, column))
+                    .or_default()
+                    .insert(value);
+            }
+        }
+    }
+    // Salesforce, "Orchestration Item States", "Orchestration Item Types", "Order Fulfillment Status".
+    for (entity, column, all) in [
+        (
+            "plan_item",
+            "state",
+            &[
+                "Amended",
+                "Cancelled",
+                "Completed",
+                "Discarded",
+                "Failed",
+                "Failed Discarded",
+                "Fatally Failed",
+                "Frozen",
+                "On Hold",
+                "Pending",
+                "Ready",
+                "Running",
+                "Scheduled",
+                "Skipped",
+            ][..],
+        ),
+        (
+            "plan_item",
+            "item_type",
+            &["Auto Task", "Callout", "Manual Task", "Milestone", "Push Event"],
+        ),
+        (
+            "plan",
+            "state",
+            &["Completed", "Freezing", "Frozen", "In Progress", "Not Started"],
+        ),
+        (
+            "order",
+            "status",
+            &[
+                "Activated",
+                "Cancelled",
+                "Decomposed",
+                "Draft",
+                "In Progress",
+                "Submitted",
+                "Superseded",
+            ],
+        ),
+        ("order", "kind", &["Add", "Change", "Disconnect", "Move", "New"]),
+        ("order_item", "action", &["Add", "Change", "Disconnect", "Move"]),
+    ] {
+        let found: Vec<&str> = seen[&(entity, column)].iter().map(String::as_str).collect();
+        assert_eq!(found, all, "{entity}.{column}");
+    }
+}
+
+/// The demo's queue must be filled at once, and larger incidents must not be out of reach.
+#[test]
+fn making_it_up_takes_time_in_proportion_to_its_size() {
+    let fastest = |orders: usize| {
+        let folder = tempfile::tempdir().unwrap();
+        let run = |n: usize| {
+            let folder = folder.path().join(n.to_string());
+            fs::create_dir(&folder).unwrap();
+            let began = Instant::now();
+            Incident::new(1, orders).write(&folder).unwrap();
+            began.elapsed()
+        };
+        (0..5).map(run).min().unwrap()
+    };
+    let (small, large) = (fastest(500), fastest(5_000));
+    assert!(large < small * 25, "500 orders: {small:?}, 5,000: {large:?}");
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Nobody waits longer than this for a thing to happen; it takes a fraction of it.
-const PATIENCE: Duration = Duration::from_secs(100);
+const PATIENCE: Duration = Duration::from_mins(4);
 
 struct Night {
     demo: Demo,
@@ -51,8 +51,12 @@ impl Night {
         while !until(&self.ledger) {
             if self.began.elapsed() > PATIENCE {
                 let stuck = self.ledger.to_prove(None).unwrap();
-                let stuck: Vec<_> = stuck.iter().map(|f| (&f.found.id, f.state, &f.decision)).collect();
-                panic!("{why}: {:?}: {stuck:#?}", self.ledger.counts().unwrap());
+                let stuck: Vec<_> = stuck
+                    .iter()
+                    .map(|f| (&f.found.findings, f.state, &f.decision))
+                    .collect();
+                let triage = self.ledger.phases().unwrap().pop().unwrap();
+                panic!("{why}: {triage:?}: {stuck:#?}");
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -139,12 +143,35 @@ impl Night {
 
 #[test]
 fn the_demo_is_worked_to_zero_and_everything_is_proven() {
-    let mut night = Night::begin(1, ORDERS);
+    let verbs = work(1, ORDERS);
+    for verb in [
+        "reapply",
+        "resubmit",
+        "complete",
+        "cancel",
+        "relink",
+        "supersede",
+        "keep",
+    ] {
+        assert!(verbs.contains_key(verb), "never decided: {verb}: {verbs:?}");
+    }
+}
+
+#[test]
+fn small_demos_are_worked_to_zero_as_well() {
+    for (seed, orders) in [(2, 1), (3, 12), (4, 150)] {
+        work(seed, orders);
+    }
+}
+
+/// Works a demo to the end; gives how often each verb was decided.
+fn work(seed: u64, orders: usize) -> BTreeMap<&'static str, usize> {
+    let mut night = Night::begin(seed, orders);
     let scanned = night.scan();
     let total = scanned.counts.opened;
-    assert!(total > 400);
+    assert!(total > 0);
     let mut turn = 0;
-    let mut verbs: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut verbs: BTreeMap<&'static str, usize> = BTreeMap::new();
     loop {
         for id in night.undecided() {
             turn += 1;
@@ -157,26 +184,31 @@ fn the_demo_is_worked_to_zero_and_everything_is_proven() {
             let counts = ledger.counts().unwrap();
             counts.of(State::Open) > 0 || counts.unsettled() == 0
         });
-        if night.ledger.counts().unwrap().unsettled() == 0 {
+        let counts = night.ledger.counts().unwrap();
+        if counts.unsettled() == 0 {
             break;
+        }
+        if counts.of(State::Open) > 0 {
+            // What did not hold has changed the database all the same: look before deciding again.
+            night.scan();
         }
     }
     let counts = night.ledger.counts().unwrap();
-    assert_eq!((counts.total(), counts.of(State::Proven)), (total, total));
-    for verb in [
-        "reapply",
-        "resubmit",
-        "complete",
-        "cancel",
-        "relink",
-        "supersede",
-        "keep",
-    ] {
-        assert!(verbs.contains_key(verb), "never decided: {verb}: {verbs:?}");
-    }
+    // A case that waited may be gone: what it lacked came back with another.
+    let (proven, gone) = (counts.of(State::Proven), counts.of(State::Gone));
+    assert_eq!((counts.total(), proven + gone), (total, total));
+    assert!(gone * 10 <= total, "{gone} of {total} went by themselves");
 
     // Looking again opens nothing: what is left in the database follows from what was decided.
     let again = night.scan().counts;
+    // What opened again says in the failure what was found, and what was decided before.
+    let opened: Vec<_> = night
+        .undecided()
+        .iter()
+        .map(|id| night.ledger.case(id).unwrap().unwrap())
+        .map(|file| (file.found.findings, file.decision))
+        .collect();
+    assert!(opened.is_empty(), "{opened:#?}");
     assert_eq!((again.opened, again.total), (0, total));
 
     // The restore has walked every phase, and each says that it is simulated.
@@ -194,9 +226,11 @@ fn the_demo_is_worked_to_zero_and_everything_is_proven() {
         Ok(())
     };
     night.ledger.audit(&mut each).unwrap();
-    assert!(proofs + verbs["keep"] >= usize::try_from(total).unwrap());
+    let kept = verbs.get("keep").copied().unwrap_or_default();
+    assert!(proofs + kept >= usize::try_from(proven).unwrap());
     night.ledger.verify().unwrap();
     let folder = night.demo.folder().to_owned();
     drop(night);
     assert!(!folder.exists());
+    verbs
 }
