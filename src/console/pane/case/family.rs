@@ -197,6 +197,12 @@ impl Page<'_> {
                     .ours(Tone::Dim, "as the log says"),
             );
         }
+        self.references(row, c);
+    }
+
+    /// What the row refers to, and where it is where it moved.
+    fn references(&mut self, row: &FamilyRow, c: &Columns) {
+        let detail = self.model.case.detail;
         let case = &self.loaded.file.found;
         for reference in row
             .refs
