@@ -8,6 +8,8 @@
     reason = "tests"
 )]
 
+#[path = "pty/demo.rs"]
+mod demo;
 #[path = "pty/hostile.rs"]
 mod hostile;
 #[path = "pty/terminal.rs"]
