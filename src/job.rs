@@ -5,6 +5,7 @@ use crate::domain::progress::Progress;
 use crate::domain::queue::ScanCounts;
 use crate::domain::{Error, Result};
 use crate::ledger::Ledger;
+use crate::log::ReadError;
 use crate::resolve::prove::{self, Proven};
 use crate::restored::postgres::Postgres;
 use crate::restored::sqlite::Sqlite;
@@ -21,9 +22,9 @@ pub struct Scanned {
 }
 
 /// Reads log and restored database, and takes what it finds into the ledger. A scan that fails or is cancelled leaves
-/// the ledger as it was.
+/// the ledger as it was, but for the rejected lines that made it fail.
 pub fn scan(config: &Config, ledger: &mut Ledger, progress: &Progress) -> Result<Scanned> {
-    let Outcome { report, cases, rejects } = runtime()?.block_on(async {
+    let ended = runtime()?.block_on(async {
         let database = restored(config)?;
         match &database.url {
             DbUrl::Sqlite(path) => scan::run(config, &mut Sqlite::open(path)?, progress).await,
@@ -32,7 +33,16 @@ pub fn scan(config: &Config, ledger: &mut Ledger, progress: &Progress) -> Result
                 scan::run(config, &mut server, progress).await
             }
         }
-    })?;
+    });
+    let Outcome { report, cases, rejects } = match ended {
+        Ok(outcome) => outcome,
+        Err(ReadError { error, rejects }) => {
+            if !rejects.is_empty() {
+                ledger.keep_rejects(&rejects, &error.what)?;
+            }
+            return Err(error);
+        }
+    };
     let json = serde_json::to_value(&report).map_err(|e| Error::failed(format!("cannot write the report: {e}")))?;
     let counts = ledger.store_scan(&mut cases.into_iter(), &rejects, &json, progress)?;
     Ok(Scanned { report, counts })

@@ -39,6 +39,24 @@ impl Ledger {
         self.deed(deed, |tx| tx.store(cases, rejects, report, progress))
     }
 
+    /// Keeps the lines that a scan rejected before it failed; nothing else of it is taken in.
+    pub fn keep_rejects(&mut self, rejects: &[Reject], why: &str) -> Result<()> {
+        let deed = Deed {
+            action: "scan",
+            ..Deed::default()
+        };
+        self.deed(deed, |tx| {
+            tx.store_rejects(rejects)?;
+            tx.audit(Deed {
+                action: "scan",
+                outcome: "refused",
+                why: Some(why),
+                ..Deed::default()
+            })?;
+            Ok(())
+        })
+    }
+
     /// When the last scan of the incident ended (microseconds since 1970), and its report.
     pub fn last_scan(&self) -> Result<Option<(i64, Json)>> {
         self.read(|db, incident| {

@@ -10,7 +10,7 @@ use crate::domain::queue::CaseFile;
 use crate::domain::schema::{ColumnIx, EntityIx, ORDER};
 use crate::domain::value::{self, ColumnType, Same};
 use crate::ledger::Ledger;
-use crate::restored::{Lookup, Restored};
+use crate::restored::{Lookup, Restored, rows_by_key};
 use hashbrown::{HashMap, HashSet};
 use std::collections::BTreeSet;
 
@@ -227,9 +227,15 @@ async fn read<R: Restored>(restored: &mut R, now: &mut Now<'_>, wanted: Wanted) 
                 row.values().map(|v| v.map(Into::into)).collect(),
             ));
         };
-        restored
-            .rows(entity, Lookup::Keys(&unread), &columns, &mut each)
-            .await?;
+        rows_by_key(
+            restored,
+            &now.catalogue.tables[entity],
+            entity,
+            &unread,
+            &columns,
+            &mut each,
+        )
+        .await?;
         rows.extend(read);
     }
     Ok(())

@@ -5,28 +5,43 @@ pub mod postgres;
 pub mod sqlite;
 
 use crate::domain::schema::{Catalogue, Column, ColumnIx, EntityIx, Schema, Table};
+use crate::domain::value::{self, ColumnType};
 use crate::domain::{Error, Result};
+use std::collections::HashMap;
 use std::future::Future;
 
 /// A row as restored, lent for the time of one call: a scan sees hundreds of thousands of them, so none is allocated.
 #[derive(Debug, Clone, Copy)]
-pub struct Row<'a>(&'a RowBuf);
+pub struct Row<'a> {
+    buf: &'a RowBuf,
+    key: &'a str,
+}
 
 impl<'a> Row<'a> {
     /// Canonical key; a composite one joined with `/`, `%2F` inside.
     pub fn key(self) -> &'a str {
-        self.0.span(self.0.key)
+        self.key
+    }
+
+    /// The same row under another spelling of its key.
+    fn under(self, key: &'a str) -> Self {
+        Self { key, ..self }
     }
 
     /// The asked-for column at this place in the order asked, as the type's text output (UTC, ISO dates, booleans as
     /// `true` and `false`, `char(n)` without trailing spaces); `None` is SQL null, and a place that was not asked for.
     pub fn value(self, at: usize) -> Option<&'a str> {
-        self.0.values.get(at).copied().flatten().map(|span| self.0.span(span))
+        self.buf
+            .values
+            .get(at)
+            .copied()
+            .flatten()
+            .map(|span| self.buf.span(span))
     }
 
     /// All asked-for columns, in the order asked.
     pub fn values(self) -> impl Iterator<Item = Option<&'a str>> {
-        self.0.values.iter().map(move |span| span.map(|s| self.0.span(s)))
+        self.buf.values.iter().map(move |span| span.map(|s| self.buf.span(s)))
     }
 }
 
@@ -75,7 +90,10 @@ impl RowBuf {
 
     /// The row put together.
     pub fn row(&self) -> Row<'_> {
-        Row(self)
+        Row {
+            buf: self,
+            key: self.span(self.key),
+        }
     }
 
     fn span(&self, (start, end): (usize, usize)) -> &str {
@@ -237,4 +255,37 @@ fn check_targets(schema: &Schema, catalogue: &Catalogue) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Reads the rows under these keys, and hands each back under the key that was asked for: a text key may be a Salesforce
+/// id, of 15 characters on one side and of 18 on the other.
+pub async fn rows_by_key<R: Restored>(
+    restored: &mut R,
+    table: &Table,
+    entity: EntityIx,
+    keys: &[&str],
+    columns: &[ColumnIx],
+    each: &mut (dyn FnMut(Row<'_>) + Send),
+) -> Result<()> {
+    let text = match table.key[..] {
+        [key] => matches!(table.columns[usize::from(key)].ty, ColumnType::Text | ColumnType::Char),
+        _ => false,
+    };
+    let other = |key: &&str| value::salesforce_id_other(key).map(|other| (other, (*key).to_owned()));
+    let mut asked_as: HashMap<String, String> = keys.iter().filter(|_| text).filter_map(other).collect();
+    if !asked_as.is_empty() {
+        for key in keys {
+            asked_as.remove(*key);
+        }
+    }
+    let mut all = keys.to_vec();
+    all.extend(asked_as.keys().map(String::as_str));
+    if all.len() > keys.len() {
+        all.sort_unstable();
+    }
+    let mut hand = |row: Row<'_>| match asked_as.get(row.key()) {
+        Some(key) => each(row.under(key)),
+        None => each(row),
+    };
+    restored.rows(entity, Lookup::Keys(&all), columns, &mut hand).await
 }

@@ -7,7 +7,7 @@ use crate::domain::schema::{ColumnIx, EntityIx};
 use crate::domain::value::{self, ColumnType, LogValue, Same};
 use crate::domain::{Result, schema::Entity};
 use crate::log::LogRow;
-use crate::restored::{Lookup, Restored};
+use crate::restored::{Lookup, Restored, rows_by_key};
 use hashbrown::HashMap;
 use serde_json::Value as Json;
 
@@ -75,9 +75,8 @@ impl<R: Restored> Scan<'_, R> {
                 candidates.push(Candidate { row, unequal });
             }
         };
-        self.restored
-            .rows(entity, Lookup::Keys(&keys), &plan.columns, &mut each)
-            .await?;
+        let table = &self.catalogue.tables[entity];
+        rows_by_key(self.restored, table, entity, &keys, &plan.columns, &mut each).await?;
         drop(keys);
         for row in log.rows(entity) {
             if let Some((a, b)) = row.contradicted() {

@@ -4,7 +4,7 @@ use super::owners::{Owners, Said};
 use super::{Orders, RowId, Scan};
 use crate::domain::Result;
 use crate::domain::schema::{ColumnIx, EntityIx};
-use crate::restored::{Lookup, Restored};
+use crate::restored::{Lookup, Restored, rows_by_key};
 use hashbrown::{HashMap, HashSet};
 use std::collections::BTreeMap;
 
@@ -160,7 +160,13 @@ impl<R: Restored> Scan<'_, R> {
                 .insert(id.clone(), row.values().map(|v| v.map(Into::into)).collect());
             read.push(id);
         };
-        self.restored.rows(entity, lookup, &columns, &mut each).await?;
+        match lookup {
+            Lookup::Keys(keys) => {
+                let table = &self.catalogue.tables[entity];
+                rows_by_key(self.restored, table, entity, keys, &columns, &mut each).await?;
+            }
+            values @ Lookup::Values { .. } => self.restored.rows(entity, values, &columns, &mut each).await?,
+        }
         Ok(read)
     }
 }

@@ -5,7 +5,7 @@ use super::{RowId, Scan};
 use crate::domain::Result;
 use crate::domain::schema::{ColumnIx, EntityIx};
 use crate::domain::value::{self, ColumnType, LogValue};
-use crate::restored::{Lookup, Restored};
+use crate::restored::{Restored, rows_by_key};
 use hashbrown::{HashMap, HashSet};
 
 /// Restored owners already read; `None`: the row is not there, or names none.
@@ -135,9 +135,8 @@ impl<R: Restored> Scan<'_, R> {
             let asked: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
             let mut read: Vec<(Box<str>, Option<Box<str>>)> = Vec::new();
             let mut each = |row: crate::restored::Row<'_>| read.push((row.key().into(), row.value(0).map(Into::into)));
-            self.restored
-                .rows(entity, Lookup::Keys(&asked), &[column], &mut each)
-                .await?;
+            let table = &self.catalogue.tables[entity];
+            rows_by_key(self.restored, table, entity, &asked, &[column], &mut each).await?;
             for (key, named) in read {
                 let named = named.map(|text| self.owner_key(owner, &text));
                 owners.restored.insert((entity, key), named);

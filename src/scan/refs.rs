@@ -6,7 +6,7 @@ use crate::domain::Result;
 use crate::domain::finding::Missing;
 use crate::domain::schema::{ColumnIx, EntityIx, Reference};
 use crate::domain::value::{self, ColumnType, LogValue};
-use crate::restored::{Lookup, Restored};
+use crate::restored::{Lookup, Restored, rows_by_key};
 use hashbrown::{HashMap, HashSet};
 use std::collections::BTreeSet;
 
@@ -137,7 +137,8 @@ impl<R: Restored> Scan<'_, R> {
                 targets.present.insert((entity, None, id.1));
             }
         };
-        self.restored.rows(entity, Lookup::Keys(&asked), &[], &mut each).await?;
+        let table = &self.catalogue.tables[entity];
+        rows_by_key(self.restored, table, entity, &asked, &[], &mut each).await?;
         for key in keys {
             let target = (entity, None, Box::from(*key));
             match self.log.get(entity, key) {

@@ -454,6 +454,36 @@ fn cases_that_wait_for_each_other_are_reported() {
 }
 
 #[test]
+fn a_key_that_is_a_salesforce_id_is_found_in_either_length() {
+    let mut w = World::default();
+    w.row(
+        "catalog values ('8024R000000p73zQAA', 'Fibre'), ('8012x000000mvqr', 'Mobile'), ('8024R000000p73a', 'Other')",
+    )
+    .says("catalog", "8024R000000p73z", &json!({"name": "Fibre"}))
+    .says("catalog", "8012x000000mvqrAAM", &json!({"name": "Mobile"}))
+    .says("catalog", "8024R000000p73b", &json!({"name": "Gone"}));
+    assert_eq!(
+        crate::domain::value::salesforce_id("8012x000000mvqrAAM"),
+        "8012x000000mvqrAAM",
+        "no such checksum"
+    );
+    expect(
+        &w.scan(),
+        &[
+            ("catalog:8012x000000mvqrAAM", &["catalog 8012x000000mvqrAAM lost"]),
+            ("catalog:8024R000000p73b", &["catalog 8024R000000p73b lost"]),
+        ],
+    );
+    let mut w = World::default();
+    w.row("catalog values ('8012x000000mvqr', 'Mobile')").says(
+        "catalog",
+        &crate::domain::value::salesforce_id_18("8012x000000mvqr").unwrap(),
+        &json!({"name": "Mobile 2"}),
+    );
+    assert_eq!(w.scan().report.findings["catalog"]["regressed"], 1);
+}
+
+#[test]
 fn a_scan_needs_a_log_and_tables() {
     let without_log = SCHEMA.replace("[[log]]", "[[ignored]]");
     assert!(World::default().try_scan(&without_log).is_err());

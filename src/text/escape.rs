@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use unicode_normalization::IsNormalized;
 use unicode_normalization::char::{canonical_combining_class, compose, is_combining_mark};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
+use unicode_segmentation::UnicodeSegmentation as _;
 use unicode_width::UnicodeWidthChar as _;
 
 /// So many marks may stand on one letter; more only make a tower that leaves its line.
@@ -88,13 +89,22 @@ impl Letter {
         let class = canonical_combining_class(c);
         // A mark that has a composed twin, or that could stand in another order, would look like another text.
         let twin = compose(base, c).is_some() || (class != 0 && class < self.class) || !is_nfc(c);
-        if twin || self.marks == MARKS || is_invisible(c) {
+        if twin || self.marks == MARKS || is_invisible(c) || !joins(base, c) {
             return false;
         }
         self.marks += 1;
         self.class = class;
         true
     }
+}
+
+/// Whether the terminal's cell of a letter takes the mark in: a mark so new that the tables of letters do not know it yet
+/// (U+0B53) would get a cell of no width, and vanish.
+fn joins(base: char, mark: char) -> bool {
+    let mut pair = [0; 8];
+    let start = base.encode_utf8(&mut pair).len();
+    let end = start + mark.encode_utf8(&mut pair[start..]).len();
+    std::str::from_utf8(&pair[..end]).is_ok_and(|pair| pair.graphemes(true).count() == 1)
 }
 
 /// Whether a character that is no combining mark shows as itself and has no twin.

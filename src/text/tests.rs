@@ -154,7 +154,7 @@ fn hostile() -> impl Strategy<Value = String> {
     let odd = prop::sample::select(vec![
         ' ', '<', 'U', '+', '2', '0', 'E', '>', 'e', 'é', '\u{301}', '\u{323}', '\u{202e}', '\u{200b}', '\u{200d}',
         '…', '│', '\u{fe0f}', '\u{1b}', '\r', '\0', 'К', 'K', '\u{212a}', '注', '\u{1100}', '\u{1161}', '가',
-        '\u{11a8}', 'ｶ', '\u{ff9e}', '🇩', '👍', '\u{e33}', 'ก', '\u{904}', '\u{94d}', '\u{937}',
+        '\u{11a8}', 'ｶ', '\u{ff9e}', '🇩', '👍', '\u{e33}', 'ก', '\u{904}', '\u{94d}', '\u{937}', '\u{b53}',
     ]);
     prop::collection::vec(prop_oneof![4 => odd, 1 => any::<char>()], 0..12).prop_map(String::from_iter)
 }

@@ -335,6 +335,14 @@ pub fn salesforce_id_18(text: &str) -> Option<String> {
     Some(text.chars().chain(check).collect())
 }
 
+/// The same Salesforce id in its other length; `None` for text that is none in either.
+pub fn salesforce_id_other(text: &str) -> Option<String> {
+    salesforce_id_18(text).or_else(|| {
+        let short = salesforce_id(text);
+        (short.len() < text.len()).then(|| short.to_owned())
+    })
+}
+
 /// The text that PostgreSQL would write for this input, where that can be told without asking it. `None` where the
 /// text is no such value; types that only the server knows come back as they are.
 pub fn canonical<'a>(ty: &ColumnType, text: &'a str) -> Option<Cow<'a, str>> {
