@@ -12,6 +12,8 @@
 mod demo;
 #[path = "pty/hostile.rs"]
 mod hostile;
+#[path = "pty/strain.rs"]
+mod strain;
 #[path = "pty/terminal.rs"]
 mod terminal;
 

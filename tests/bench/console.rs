@@ -266,8 +266,6 @@ fn idle_minute(folder: &Path) {
         terminal.bytes().len() - bytes,
         ms(terminal.cpu().unwrap().saturating_sub(cpu))
     );
-    terminal.keys("q");
-    let _ = terminal.child.wait();
 }
 
 fn ms(time: Duration) -> String {

@@ -6,7 +6,7 @@ use super::super::model::query::{self, Query, Sort};
 use super::super::model::table::{Rows, Table};
 use super::super::msg::Msg;
 use super::super::term::panics::bug_on_purpose;
-use super::work::Shared;
+use super::work::{Shared, stand_back};
 use crate::domain::queue::Filter;
 use crate::domain::{Error, Result};
 use crate::ledger::Ledger;
@@ -131,6 +131,7 @@ pub enum DiffJob {
 
 /// Counts differences over all cases that are work, and lists those behind a count.
 pub fn diff(shared: &Shared) -> Result<()> {
+    stand_back();
     let ledger = shared.open()?;
     loop {
         let job = shared.diff.next();

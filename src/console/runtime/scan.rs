@@ -4,7 +4,7 @@ use super::super::model::{Scan, Source};
 use super::super::msg::Msg;
 use super::super::term::panics::bug_on_purpose;
 use super::lane::Lane;
-use super::work::Shared;
+use super::work::{Shared, stand_back};
 use crate::config::Config;
 use crate::domain::progress::Progress;
 use crate::domain::{Error, Result};
@@ -68,6 +68,7 @@ pub fn at_the_start(shared: &Shared, ledger: &Ledger) -> Result<()> {
 
 /// Scans when asked.
 pub fn run(shared: &Shared) -> Result<()> {
+    stand_back();
     let mut ledger = shared.open()?;
     loop {
         shared.scan.asked.next();

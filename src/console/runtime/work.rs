@@ -251,3 +251,9 @@ fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
         .map(drop)
         .map_err(|e| Error::failed(format!("no thread can be started for {}: {e}", text::lines(name))))
 }
+
+/// Lets everything that answers a person go first. On Linux this is about the calling thread and those that it starts.
+pub fn stand_back() {
+    // Where it is refused, the work is done at the same speed as the rest.
+    let _ = rustix::process::nice(10);
+}
