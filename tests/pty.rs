@@ -313,3 +313,41 @@ fn a_ledger_that_cannot_be_read_ends_it_with_words() {
     terminal.keys("<enter>");
     assert_eq!(std::fs::read_to_string(folder.path().join("code")).unwrap().trim(), "1");
 }
+
+#[test]
+fn ascii_and_no_colour_are_kept_to_the_letter() {
+    let folder = quiet_incident();
+    let mut plain = command(RESTITCH, &["--ascii"], folder.path());
+    plain.env("NO_COLOR", "1");
+    let mut terminal = Terminal::start(plain, (80, 24));
+    terminal.shows(QUIET);
+    for (keys, shown) in [
+        ("1", "RESTORE"),
+        ("3", "DIFF"),
+        ("?", "keys in"),
+        ("<ctrl-c>", "3 DIFF"),
+        ("2", QUIET),
+    ] {
+        terminal.keys(keys);
+        terminal.shows(shown);
+    }
+    terminal.keys("q");
+    assert_eq!(terminal.ends(), Ok(0));
+    let text = String::from_utf8(terminal.bytes()).unwrap();
+    assert!(text.is_ascii());
+    // Of the attributes only bold, dim, underline, reverse and their ends; no colour (3x, 4x, 38, 48, 9x).
+    for sgr in text.split("\u{1b}[").skip(1).filter_map(|rest| {
+        let end = rest.find(|c: char| c.is_ascii_alphabetic())?;
+        rest[end..].starts_with('m').then(|| &rest[..end])
+    }) {
+        for code in sgr.split(';') {
+            assert!(
+                matches!(
+                    code,
+                    "" | "0" | "1" | "2" | "4" | "7" | "22" | "24" | "27" | "39" | "49"
+                ),
+                "{sgr}"
+            );
+        }
+    }
+}

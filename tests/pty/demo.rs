@@ -91,8 +91,9 @@ fn work_to_zero(size: (u16, u16)) {
             continue;
         }
         // What is decided is carried out and proven by itself; what a proof fails is open again.
+        // With the next key the last line is the footer again.
         terminal.keys("<esc>");
-        terminal.shows("enter open");
+        terminal.shows("? help");
         let text = terminal.wait("the sums", |s| sums(&s.contents()).is_some());
         if is_settled(&text) {
             break;
@@ -116,7 +117,7 @@ fn work_to_zero(size: (u16, u16)) {
             terminal.keys("<esc>");
             terminal.wait("the whole list", |s| {
                 let text = s.contents();
-                text.contains("enter open") && !text.contains("by:me")
+                text.contains("? help") && !text.contains("by:me")
             });
             continue;
         }
