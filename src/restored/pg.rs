@@ -123,12 +123,14 @@ async fn settings(connection: &Connection, session: Session<'_>) -> Result<Strin
             .at(connection.place.clone())
             .cure("restitch reads PostgreSQL 12 and later"));
     }
+    // Keys come in batches of some thousands: the planner would rather read a whole table for each, which costs a table of
+    // 1,000,000 rows eight times as much, and a cold volume everything. Where no index serves, it still reads the table.
     let mut sql = format!(
         "set default_transaction_read_only = {}; set statement_timeout = {}; set lock_timeout = '10s'; \
          set idle_in_transaction_session_timeout = {}; set timezone = 'UTC'; set datestyle = 'ISO, MDY'; \
          set intervalstyle = 'postgres'; set bytea_output = 'hex'; set extra_float_digits = 1; \
          set standard_conforming_strings = on; set row_security = off; set jit = off; \
-         set max_parallel_workers_per_gather = 0;",
+         set max_parallel_workers_per_gather = 0; set enable_seqscan = off;",
         if session.read_only { "on" } else { "off" },
         session.statement_timeout.as_millis(),
         session.idle_timeout.as_millis(),
