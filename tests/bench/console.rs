@@ -256,6 +256,7 @@ fn idle_minute(folder: &Path) {
     terminal.shows("1 of 1,000,000");
     terminal.keys("c");
     terminal.shows("you");
+    // Time itself is the subject: first what the start still does dies down, then an idle minute is counted.
     std::thread::sleep(Duration::from_secs(15));
     let cpu = terminal.cpu().unwrap();
     let (frames, bytes) = (terminal.frames().0, terminal.bytes().len());

@@ -121,6 +121,7 @@ fn a_terminal_that_does_not_read_delays_no_lease() {
     let mut last = first;
     while renewed < 2 {
         assert!(since.elapsed() < 2 * PATIENCE, "renewed {renewed} times");
+        // A lease is asked for by another process: not more often than its ten seconds deserve.
         std::thread::sleep(Duration::from_millis(500));
         let now = until();
         renewed += usize::from(now > last);
