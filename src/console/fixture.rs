@@ -208,6 +208,7 @@ fn finding(entity: &str, key: &str, kind: Kind, evidence: Vec<Evidence>) -> Find
         key: key.to_owned(),
         kind,
         undone: false,
+        since_opening: false,
         fields: Vec::new(),
         evidence,
         rows: Vec::new(),
@@ -321,6 +322,8 @@ pub fn orphan() -> CaseFile {
                 verb: Verb::Park,
                 why: "inventory item 12 was lost with SFO-77, which is decided first".to_owned(),
             }),
+            outside: Vec::new(),
+            fits: Vec::new(),
             family,
         })
     }
@@ -335,12 +338,16 @@ pub fn regressed() -> CaseFile {
         restored: json!("Created"),
         log: json!("Accepted"),
         by: 0,
+        opening: None,
+        undone: false,
     });
     row.fields.push(FieldDiff {
         name: "msisdn".to_owned(),
         restored: json!("+15550101"),
         log: json!("+15550102"),
         by: 0,
+        opening: None,
+        undone: false,
     });
     let mut doubt = finding("order", "90", Kind::InDoubt, vec![]);
     doubt.rows.push(RowState {
@@ -363,6 +370,8 @@ pub fn regressed() -> CaseFile {
             verb: Verb::Reapply,
             why: "plain values differ".to_owned(),
         }),
+        outside: Vec::new(),
+        fits: Vec::new(),
         family: vec![FamilyRow {
             entity: "order".to_owned(),
             key: "90".to_owned(),

@@ -190,6 +190,57 @@ pub struct FamilyRef {
     pub present: bool,
 }
 
+/// What is known of an effect outside of the order system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Happened {
+    /// It happened: somebody says so.
+    Done,
+    /// It did not: somebody who would know says so.
+    None,
+    /// Nobody says. Silence is this, never [`Happened::None`].
+    Unknown,
+}
+
+impl Happened {
+    /// The word, in files and on screens.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "DONE",
+            Self::None => "NONE",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+}
+
+/// One effect outside of the order system: a callout, a push event, a manual task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outside {
+    /// The plan item behind it (its key), where there is one.
+    pub item: Option<String>,
+    /// What people call it: `billing.activate`.
+    pub name: String,
+    /// Whether it happened.
+    pub state: Happened,
+    /// When, RFC 3339; or since when it is not known.
+    pub at: Option<String>,
+    /// Why that is said, for a person.
+    pub why: String,
+    /// The event or the line of the file that says so.
+    pub evidence: Option<Evidence>,
+    /// Whether the restored order would do it again when workers start.
+    pub again: bool,
+}
+
+/// Rows that a missing reference could be given instead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fit {
+    /// The reference.
+    pub missing: Missing,
+    /// Keys of the rows that fit it by identity or by asset reference.
+    pub to: Vec<String>,
+}
+
 /// A row of the order's family: the order itself, its items, plans, …
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FamilyRow {
@@ -210,7 +261,7 @@ pub struct FamilyRow {
 }
 
 /// A case as a scan finds it, before the ledger knows it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct FoundCase {
     /// `<entity>:<key>` of the owning order, else of the row itself; `held:<key>`.
     pub id: String,
@@ -234,6 +285,12 @@ pub struct FoundCase {
     pub dies_at: Option<String>,
     /// The scan's suggestion.
     pub advice: Option<Advice>,
+    /// What is known of its effects outside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outside: Vec<Outside>,
+    /// What its missing references could be relinked to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fits: Vec<Fit>,
     /// The rows of the family, for the case screen and for the proof.
     pub family: Vec<FamilyRow>,
 }

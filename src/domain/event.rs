@@ -36,6 +36,10 @@ pub struct Change<'a> {
     pub position: Option<Position>,
     /// Commit or event time, microseconds since 1970 UTC.
     pub at: Option<i64>,
+    /// The transaction that made it, where the log says.
+    pub transaction: Option<Cow<'a, str>>,
+    /// Who made it, where the log says.
+    pub actor: Option<Cow<'a, str>>,
     /// The columns that the event carries. For a delete: what it says the row was.
     pub fields: SmallVec<[(ColumnIx, LogValue<'a>); 16]>,
 }

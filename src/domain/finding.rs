@@ -113,6 +113,12 @@ pub struct FieldDiff {
     pub log: Json,
     /// Index into the finding's evidence.
     pub by: usize,
+    /// As it stood at the opening, where it has moved since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opening: Option<Json>,
+    /// The log's value rests on the bad change: without it this field would not differ.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undone: bool,
 }
 
 /// A row in a state, for `in_doubt`.
@@ -149,6 +155,9 @@ pub struct Finding {
     pub kind: Kind,
     /// Folding without the bad change would not give it.
     pub undone: bool,
+    /// The row moved after the opening: traffic, not damage.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub since_opening: bool,
     /// The differing fields of a regressed or collided row.
     pub fields: Vec<FieldDiff>,
     /// The events behind it.

@@ -86,6 +86,7 @@ mod tests {
             key: "7".to_owned(),
             kind: *kind,
             undone: false,
+            since_opening: false,
             fields: vec![],
             evidence: vec![],
             rows: vec![],
@@ -103,6 +104,8 @@ mod tests {
             blocked_by: vec![],
             dies_at: None,
             advice: None,
+            outside: Vec::new(),
+            fits: Vec::new(),
             family: vec![],
         }
     }

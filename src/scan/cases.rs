@@ -230,6 +230,7 @@ impl<R: Restored> Scan<'_, R> {
             key: about.clone(),
             kind,
             undone: false,
+            since_opening: false,
             fields: Vec::new(),
             evidence: Vec::new(),
             rows,
@@ -274,6 +275,8 @@ impl<R: Restored> Scan<'_, R> {
             // Messages of a hold file stay whatever their age; a broker's deadline comes with the hold on Kafka.
             dies_at: None,
             advice: None,
+            outside: Vec::new(),
+            fits: Vec::new(),
             family,
         }))
     }
@@ -284,6 +287,7 @@ impl<R: Restored> Scan<'_, R> {
             key: found.key.into(),
             kind: found.kind,
             undone: false,
+            since_opening: false,
             fields: found.fields,
             evidence: found.evidence,
             rows: Vec::new(),

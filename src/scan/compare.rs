@@ -197,6 +197,8 @@ impl<R: Restored> Scan<'_, R> {
                                 restored: value::json(&column.ty, u.restored.as_deref()),
                                 log: Json::Null,
                                 by: events.iter().position(|e| *e == u.by).unwrap_or_default(),
+                                opening: None,
+                                undone: false,
                             }
                         })
                         .collect();

@@ -110,6 +110,8 @@ fn case(n: u64) -> FoundCase {
         restored: "Created".into(),
         log: "Activated".into(),
         by: 0,
+        opening: None,
+        undone: false,
     };
     FoundCase {
         id: format!("order:{n}"),
@@ -123,6 +125,7 @@ fn case(n: u64) -> FoundCase {
             key: n.to_string(),
             kind: if lost { Kind::Lost } else { Kind::Regressed },
             undone: false,
+            since_opening: false,
             fields: if lost { vec![] } else { vec![difference] },
             evidence: vec![evidence],
             rows: vec![],
@@ -132,6 +135,8 @@ fn case(n: u64) -> FoundCase {
         blocked_by: vec![],
         dies_at: None,
         advice: None,
+        outside: Vec::new(),
+        fits: Vec::new(),
         family: vec![],
     }
 }

@@ -111,6 +111,7 @@ pub(crate) fn finding(entity: &str, key: &str, kind: Kind) -> Finding {
         key: key.to_owned(),
         kind,
         undone: false,
+        since_opening: false,
         fields: Vec::new(),
         evidence: vec![Evidence {
             source: "cdc".to_owned(),
@@ -144,6 +145,8 @@ pub(crate) fn order(key: &str, kinds: &[Kind]) -> FoundCase {
         blocked_by: Vec::new(),
         dies_at: None,
         advice: None,
+        outside: Vec::new(),
+        fits: Vec::new(),
         family: vec![FamilyRow {
             entity: "order".to_owned(),
             key: key.to_owned(),

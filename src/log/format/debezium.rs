@@ -116,6 +116,8 @@ pub fn decode<'a>(ctx: &FormatContext<'_>, line: &'a str, out: &mut impl FnMut(C
         position: source.position(),
         at: micros(source.ts_us, source.ts_ns, source.ts_ms)
             .or_else(|| micros(envelope.ts_us, envelope.ts_ns, envelope.ts_ms)),
+        transaction: None,
+        actor: None,
         fields: SmallVec::new(),
     };
     let decoder = Decoder { ctx, entity, form };

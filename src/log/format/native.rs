@@ -123,6 +123,8 @@ pub(super) fn fast<'a>(ctx: &FormatContext<'_>, line: &'a str, out: &mut impl Fn
         version: m.version,
         position: m.position.map(Position::Number),
         at: m.at,
+        transaction: None,
+        actor: None,
         fields,
     });
     Some(Line::Changes)
@@ -266,6 +268,8 @@ pub(super) fn slow<'a>(
         version: event.version,
         position: event.position.map(Position::Number),
         at: event.at,
+        transaction: None,
+        actor: None,
         fields,
     });
     Ok(Line::Changes)

@@ -79,6 +79,8 @@ fn owned<'a>(change: Change<'_>) -> Change<'a> {
         version: change.version,
         position: change.position,
         at: change.at,
+        transaction: change.transaction.map(text),
+        actor: change.actor.map(text),
         fields: change.fields.into_iter().map(|(ix, v)| (ix, value(v))).collect(),
     }
 }
@@ -108,6 +110,8 @@ fn change<'a>(ctx: &FormatContext<'_>, record: Record<'a>, out: &mut impl FnMut(
         version: None,
         position,
         at,
+        transaction: None,
+        actor: None,
         fields: SmallVec::new(),
     };
     let fields = match op {

@@ -462,6 +462,8 @@ fn steps_name_the_change_but_no_masked_value() {
         restored: json!(null),
         log,
         by: 0,
+        opening: None,
+        undone: false,
     };
     case.findings[0].fields = vec![
         diff("status", json!("Activated")),
