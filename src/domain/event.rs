@@ -44,6 +44,21 @@ pub struct Change<'a> {
     pub fields: SmallVec<[(ColumnIx, LogValue<'a>); 16]>,
 }
 
+/// A stretch that a source says, or shows, it left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// The entity concerned; `None` is every one.
+    pub entity: Option<EntityIx>,
+    /// The canonical keys concerned; empty is every key.
+    pub keys: Vec<Box<str>>,
+    /// The earliest instant of what is missing, microseconds since 1970; `None` is the source's beginning.
+    pub from: Option<i64>,
+    /// The latest instant of what is missing; `None` is its end.
+    pub to: Option<i64>,
+    /// What is missing, and why, for a person.
+    pub why: String,
+}
+
 /// Where in its source an event stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Position {

@@ -1,7 +1,7 @@
 //! What the log says, row by row.
 
 use super::fold::{Row, Rows, Stamp};
-use super::{Coverage, LogStats};
+use super::{Coverage, LogStats, SourceGap};
 use crate::domain::event::{EventRef, Position};
 use crate::domain::finding::Evidence;
 use crate::domain::queue::Reject;
@@ -16,6 +16,8 @@ pub struct Folded {
     pub stats: LogStats,
     /// For every source and entity, sources first.
     pub coverage: Vec<Coverage>,
+    /// What the sources left out, sources first, then by time.
+    pub gaps: Vec<SourceGap>,
     /// Lines that could not be read, in order; the first ones, where there are very many.
     pub rejects: Vec<Reject>,
     /// What a person should know of the log.

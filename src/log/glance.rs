@@ -53,7 +53,7 @@ pub fn glance(log: &LogConfig, tables: Option<(&Schema, &Catalogue)>) -> Result<
             .flat_map(|context| first.iter().map(move |line| (context, line)));
         for (context, line) in decoded {
             match format::decode(log.format, context, line, &mut |_| {}) {
-                Ok(Line::Changes) => glance.events += 1,
+                Ok(Line::Changes | Line::Gap(_)) => glance.events += 1,
                 Ok(Line::SkippedTable | Line::SkippedOther) => {}
                 Err(reason) => {
                     glance.rejected += 1;

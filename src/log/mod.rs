@@ -24,6 +24,8 @@ pub use folded::{Folded, LogRow};
 pub use glance::{Glance, glance};
 pub use read::{LogInput, ReadError, read};
 
+use crate::domain::event::{EventRef, Gap};
+
 /// What was read, all sources together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogStats {
@@ -52,6 +54,29 @@ pub struct Coverage {
     pub first: Option<i64>,
     /// Time of its latest event.
     pub last: Option<i64>,
+}
+
+/// A [`Gap`] and the source that has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceGap {
+    /// Index of the `[[log]]`.
+    pub source: u16,
+    /// What is missing.
+    pub gap: Gap,
+    /// The event that says so; `None` where it shows by positions that are missing.
+    pub told_by: Option<EventRef>,
+}
+
+impl SourceGap {
+    /// A gap that an event at this source, file and line tells of.
+    fn told(gap: Gap, place: (usize, usize, u64)) -> Self {
+        let by = fold::Stamp::new(0, None, place, gap.to).event();
+        Self {
+            source: by.source,
+            gap,
+            told_by: Some(by),
+        }
+    }
 }
 
 #[cfg(test)]

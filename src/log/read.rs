@@ -5,7 +5,7 @@ use super::folded::{Folded, SourceNames};
 use super::format::{self, FormatContext, Line};
 use super::rejects::Rejects;
 use super::source::{Block, Files};
-use super::{Coverage, LogStats};
+use super::{Coverage, LogStats, SourceGap};
 use crate::config::{FormatKind, LogConfig, OrderBy, SourceKind};
 use crate::domain::event::{Change, Op};
 use crate::domain::progress::{Progress, Stage};
@@ -91,6 +91,7 @@ pub fn read(input: &LogInput<'_>, progress: &Progress) -> Result<Folded, ReadErr
     Ok(Folded {
         stats: total.stats,
         coverage: total.coverage,
+        gaps: total.gaps,
         rejects: total.rejects,
         warnings: total.warnings,
         rows: fold::finish(fold, input.catalogue),
@@ -102,6 +103,7 @@ pub fn read(input: &LogInput<'_>, progress: &Progress) -> Result<Folded, ReadErr
 struct Total {
     stats: LogStats,
     coverage: Vec<Coverage>,
+    gaps: Vec<SourceGap>,
     rejects: Vec<Reject>,
     warnings: Vec<String>,
     names: Vec<SourceNames>,
@@ -205,6 +207,7 @@ struct Found {
     rejects: Rejects,
     moves: Vec<Move>,
     truncates: Vec<Truncate>,
+    gaps: Vec<SourceGap>,
 }
 
 impl Found {
@@ -217,6 +220,7 @@ impl Found {
             rejects: Rejects::default(),
             moves: Vec::new(),
             truncates: Vec::new(),
+            gaps: Vec::new(),
         }
     }
 
@@ -232,6 +236,7 @@ impl Found {
         self.rejects.join(other.rejects);
         self.moves.extend(other.moves);
         self.truncates.extend(other.truncates);
+        self.gaps.extend(other.gaps);
     }
 
     /// Adds what was found to the total; fails where it shows that this is not the log that was meant.
@@ -295,6 +300,8 @@ impl Found {
                 last: span.map(|s| s.1),
             });
         }
+        self.gaps.sort_by_key(|g| (g.gap.from, g.gap.to));
+        total.gaps.append(&mut self.gaps);
         let span = self.spans.iter().copied().fold(None, widest);
         let stats = &mut total.stats;
         let known = stats.first.zip(stats.last);
@@ -422,6 +429,10 @@ impl<'i> Worker<'i> {
                 Some(e) => return Err(e),
                 None => found.stats.events += 1,
             },
+            Ok(Line::Gap(gap)) => {
+                found.stats.events += 1;
+                found.gaps.push(SourceGap::told(gap, place));
+            }
             Ok(Line::SkippedTable | Line::SkippedOther) => found.stats.skipped += 1,
             Err(_) if line.trim_ascii().is_empty() => {
                 found.stats.skipped += 1;

@@ -62,6 +62,8 @@ struct Source<'a> {
     lsn: Option<&'a RawValue>,
     #[serde(borrow)]
     sequence: Option<&'a RawValue>,
+    #[serde(borrow, rename = "txId")]
+    transaction: Option<&'a RawValue>,
     #[serde(borrow)]
     ts_us: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -116,7 +118,7 @@ pub fn decode<'a>(ctx: &FormatContext<'_>, line: &'a str, out: &mut impl FnMut(C
         position: source.position(),
         at: micros(source.ts_us, source.ts_ns, source.ts_ms)
             .or_else(|| micros(envelope.ts_us, envelope.ts_ns, envelope.ts_ms)),
-        transaction: None,
+        transaction: super::number_text(source.transaction),
         actor: None,
         fields: SmallVec::new(),
     };

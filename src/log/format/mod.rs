@@ -5,7 +5,7 @@ pub mod native;
 pub mod wal2json;
 
 use crate::config::FormatKind;
-use crate::domain::event::Change;
+use crate::domain::event::{Change, Gap};
 use crate::domain::schema::{Catalogue, ColumnIx, EntityIx, Schema, Table};
 use crate::domain::value::{LogKind, LogValue, join_key, key_text, split_key};
 use crate::domain::{Error, Result};
@@ -158,10 +158,12 @@ fn bad_key(value: &LogValue<'_>, column: &str, declared: &str) -> String {
 }
 
 /// What a line turned out to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Line {
     /// One event; its changes were handed out.
     Changes,
+    /// One event that says its source left changes out.
+    Gap(Gap),
     /// An event of a table or entity that is not mapped.
     SkippedTable,
     /// Nothing that changes a row: transaction marks, messages, tombstones.
@@ -256,6 +258,13 @@ pub fn value_of(raw: &str) -> Result<LogValue<'_>, String> {
         [b'{' | b'[', ..] => LogValue::new(LogKind::Json, raw),
         _ => LogValue::new(LogKind::Number, raw),
     })
+}
+
+/// A transaction's number as text; one in quotes is the same.
+fn number_text(raw: Option<&serde_json::value::RawValue>) -> Option<Cow<'_, str>> {
+    let text = raw?.get().trim_matches('"');
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    digits.then_some(Cow::Borrowed(text))
 }
 
 /// Why a line is no JSON object, in words that help at night.

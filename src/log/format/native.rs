@@ -1,5 +1,6 @@
 //! `native`: one event a line,
-//! `{"pos":12,"ts":"…","entity":"order","key":"958","op":"insert"|"upsert"|"delete","version":7?,"state":{…}|null}`.
+//! `{"pos":12,"ts":"…","entity":"order","key":"958","op":"insert"|"upsert"|"delete","version":7?,"state":{…}|null}`;
+//! where it knows them also `"tx"`, the transaction, and `"actor"`, who made it.
 //!
 //! Two readers that agree on every line: [`fast`] reads what nearly every line looks like without a copy, and leaves
 //! everything else (members named twice, escapes in names, mistakes) to [`slow`], which also knows why a line is refused.
@@ -34,6 +35,8 @@ struct Members<'a> {
     key: Option<LogValue<'a>>,
     op: Option<Op>,
     version: Option<i64>,
+    transaction: Option<Cow<'a, str>>,
+    actor: Option<Cow<'a, str>>,
     state: Option<Cursor<'a>>,
 }
 
@@ -43,7 +46,7 @@ pub(super) fn fast<'a>(ctx: &FormatContext<'_>, line: &'a str, out: &mut impl Fn
     let mut m = Members::default();
     let mut fields = SmallVec::new();
     let mut fields_read = false;
-    let mut seen = 0_u8;
+    let mut seen = 0_u16;
     c.open(b'{')?;
     loop {
         let name = c.plain_string()?;
@@ -56,6 +59,8 @@ pub(super) fn fast<'a>(ctx: &FormatContext<'_>, line: &'a str, out: &mut impl Fn
             "op" => 16,
             "version" => 32,
             "state" => 64,
+            "tx" => 128,
+            "actor" => 256,
             _ => 0,
         };
         if seen & bit != 0 {
@@ -97,6 +102,8 @@ pub(super) fn fast<'a>(ctx: &FormatContext<'_>, line: &'a str, out: &mut impl Fn
                     return None;
                 }
             }
+            128 => m.transaction = said(c.value()?),
+            256 => m.actor = said(c.value()?),
             _ => c.skip()?,
         }
         if !c.more(b'}')? {
@@ -123,8 +130,8 @@ pub(super) fn fast<'a>(ctx: &FormatContext<'_>, line: &'a str, out: &mut impl Fn
         version: m.version,
         position: m.position.map(Position::Number),
         at: m.at,
-        transaction: None,
-        actor: None,
+        transaction: m.transaction,
+        actor: m.actor,
         fields,
     });
     Some(Line::Changes)
@@ -153,6 +160,11 @@ fn read_fields<'a>(
             return Some(());
         }
     }
+}
+
+/// A transaction's or person's name: text, or a number as written. Anything else is none, and no mistake.
+fn said(value: LogValue<'_>) -> Option<Cow<'_, str>> {
+    matches!(value.kind, LogKind::Text | LogKind::Number).then_some(value.text)
 }
 
 /// The canonical key where that takes no more than a look.
@@ -268,8 +280,8 @@ pub(super) fn slow<'a>(
         version: event.version,
         position: event.position.map(Position::Number),
         at: event.at,
-        transaction: None,
-        actor: None,
+        transaction: event.transaction,
+        actor: event.actor,
         fields,
     });
     Ok(Line::Changes)
@@ -283,6 +295,8 @@ pub(crate) struct Event<'a> {
     pub key: LogValue<'a>,
     pub op: Option<Op>,
     pub version: Option<i64>,
+    pub transaction: Option<Cow<'a, str>>,
+    pub actor: Option<Cow<'a, str>>,
     /// Each column once, the last where it stands twice.
     pub state: HashMap<String, Result<LogValue<'a>, String>>,
 }
@@ -322,6 +336,7 @@ impl<'a> Event<'a> {
                 Some(instant(&text).ok_or_else(|| format!("`ts` is {text:?}, not an RFC 3339 instant"))?)
             }
         };
+        let name = |name: &str| member(name).ok().and_then(said);
         let state = match member("state")? {
             LogValue {
                 kind: LogKind::Null, ..
@@ -346,6 +361,8 @@ impl<'a> Event<'a> {
             key,
             op,
             version: integer(&member("version")?, "version")?,
+            transaction: name("tx"),
+            actor: name("actor"),
             state,
         })
     }

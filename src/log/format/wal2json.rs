@@ -19,6 +19,9 @@ struct Record<'a> {
     schema: Option<String>,
     table: Option<String>,
     lsn: Option<String>,
+    /// The transaction's id (option `include-xids`).
+    #[serde(borrow)]
+    xid: Option<&'a RawValue>,
     timestamp: Option<String>,
     #[serde(borrow)]
     columns: Option<Vec<Column<'a>>>,
@@ -110,7 +113,7 @@ fn change<'a>(ctx: &FormatContext<'_>, record: Record<'a>, out: &mut impl FnMut(
         version: None,
         position,
         at,
-        transaction: None,
+        transaction: super::number_text(record.xid),
         actor: None,
         fields: SmallVec::new(),
     };
@@ -207,5 +210,19 @@ mod tests {
         assert_eq!(instant("2026-11-22 16:05:00+02"), Ok(1_795_356_300_000_000));
         assert_eq!(instant("2026-11-22 19:35:00+05:30"), Ok(1_795_356_300_000_000));
         assert!(instant("2026-11-22 14:05:00").is_err());
+    }
+
+    #[test]
+    fn the_transaction_is_xid() {
+        let (schema, catalogue) = crate::log::tests::site();
+        let ctx = FormatContext::new(&schema, &catalogue);
+        for (xid, expected) in [(r#""xid":778,"#, Some("778")), (r#""xid":null,"#, None), ("", None)] {
+            let line = format!(
+                r#"{{"action":"I",{xid}"schema":"om","table":"orders","columns":[{{"name":"id","type":"bigint","value":1}}]}}"#
+            );
+            let mut seen = None;
+            decode(&ctx, &line, &mut |c| seen = Some(c.transaction.map(Cow::into_owned))).unwrap();
+            assert_eq!(seen.unwrap().as_deref(), expected);
+        }
     }
 }

@@ -165,6 +165,7 @@ fn every_corpus_event_decodes_as_documented() {
                 Ok(Line::Changes) => changes.pop().unwrap(),
                 Ok(Line::SkippedTable) => json!({"skipped": "table"}),
                 Ok(Line::SkippedOther) => json!({"skipped": "other"}),
+                Ok(Line::Gap(gap)) => panic!("Debezium tells of no gap: {gap:?}"),
                 Err(why) => json!({"rejected": why}),
             };
             if got != *wanted || !changes.is_empty() {
@@ -173,6 +174,21 @@ fn every_corpus_event_decodes_as_documented() {
         }
     }
     assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn the_transaction_is_that_of_the_source() {
+    let (schema, catalogue) =
+        tables(&json!({"order": {"table": "om.orders", "key": ["id"], "columns": {"id": "bigint"}}}));
+    let ctx = FormatContext::new(&schema, &catalogue);
+    for (id, expected) in [("556", Some("556")), ("null", None)] {
+        let line = format!(
+            r#"{{"op":"c","after":{{"id":1}},"source":{{"schema":"om","table":"orders","txId":{id}}},"ts_ms":1}}"#
+        );
+        let mut seen = Vec::new();
+        decode(&ctx, &line, &mut |c| seen.push(c.transaction.map(Cow::into_owned))).unwrap();
+        assert_eq!(seen, [expected.map(str::to_owned)]);
+    }
 }
 
 #[test]

@@ -45,7 +45,9 @@ fn usual_lines_are_read_fast() {
     for line in [
         r#"{"pos":12,"ts":"2026-11-22T14:05:00.123Z","entity":"order","key":"958","op":"insert","version":7,"state":{"id":958,"status":"New","amount":1.50,"note":"a \"b\" é","data":{"x":[1,2]},"other":null}}"#,
         r#"{"entity":"order_item","key":"1/a","op":"delete","state":null}"#,
-        r#"{"state":{"status":"x"},"entity":"order","key":0,"op":"upsert","actor":"ana"}"#,
+        r#"{"state":{"status":"x"},"entity":"order","key":0,"op":"upsert","actor":"ana","tx":4711}"#,
+        r#"{"tx":"a\"b","actor":null,"entity":"order","key":7,"op":"upsert"}"#,
+        r#"{"tx":{"id":1},"actor":["x"],"entity":"order","key":7,"op":"upsert"}"#,
         r#"{"entity":"elsewhere","key":"x","op":"upsert","state":{"a":[{}]}}"#,
     ] {
         assert_eq!(fast_outcome(line), Some(slow_outcome(line)), "{line}");
@@ -139,5 +141,25 @@ proptest! {
     ) {
         let text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}{zone}");
         prop_assert_eq!(instant(&text), time::parse(&text), "{}", text);
+    }
+}
+
+#[test]
+fn transaction_and_actor_are_read_as_text() {
+    let (schema, catalogue) = site();
+    let ctx = FormatContext::new(&schema, &catalogue);
+    let own = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
+    for (extra, transaction, actor) in [
+        (r#""tx":4711,"actor":"batch-77","#, Some("4711"), Some("batch-77")),
+        (r#""tx":"a\"b","actor":7,"#, Some("a\"b"), Some("7")),
+        (r#""tx":null,"actor":{"id":1},"#, None, None),
+        ("", None, None),
+    ] {
+        let line = format!(r#"{{{extra}"entity":"order","key":7,"op":"upsert"}}"#);
+        let mut seen = Vec::new();
+        decode(&ctx, &line, &mut |c| seen.push((own(c.transaction), own(c.actor)))).unwrap();
+        slow(&ctx, &line, &mut |c| seen.push((own(c.transaction), own(c.actor)))).unwrap();
+        let expected = (transaction.map(str::to_owned), actor.map(str::to_owned));
+        assert_eq!(seen, [expected.clone(), expected], "{line}");
     }
 }
