@@ -329,7 +329,7 @@ impl Doctor<'_, '_> {
             Ok(found) => found,
             Err(error) => return self.fails(check, &error),
         };
-        let size = format!("{} files, {} bytes", found.files, found.bytes);
+        let size = format!("{} files, {} bytes", found.parts, found.bytes);
         let format = crate::log::format::name(log.format);
         if found.lines == 0 {
             return self.say(

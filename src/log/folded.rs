@@ -1,6 +1,7 @@
 //! What the log says, row by row.
 
 use super::fold::{Row, Rows, Stamp};
+use super::source::Part;
 use super::{Coverage, LogStats, SourceGap};
 use crate::domain::event::{EventRef, Position};
 use crate::domain::finding::Evidence;
@@ -30,12 +31,14 @@ pub struct Folded {
 #[derive(Debug)]
 pub(super) struct SourceNames {
     pub name: String,
-    pub files: Vec<String>,
+    pub parts: Vec<Part>,
 }
 
 impl SourceNames {
     pub fn place(&self, file: usize, line: u64) -> String {
-        format!("{}:{line}", self.files.get(file).map_or("?", String::as_str))
+        self.parts
+            .get(file)
+            .map_or_else(|| format!("?:{line}"), |part| part.place(line))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A look at the first lines of a log, without reading it: does it look like what was configured?
 
 use super::format::{self, FormatContext, Line};
-use super::read::{lines, open};
+use super::read::open;
 use crate::config::LogConfig;
 use crate::domain::Result;
 use crate::domain::progress::Progress;
@@ -13,9 +13,9 @@ const LINES: usize = 200;
 /// What the first lines of a log are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Glance {
-    /// Files that the path names.
-    pub files: usize,
-    /// Their bytes on disk.
+    /// Files that the path names, or partitions of the topic.
+    pub parts: usize,
+    /// Their bytes on disk, or about as many.
     pub bytes: u64,
     /// Lines looked at.
     pub lines: usize,
@@ -33,15 +33,17 @@ pub struct Glance {
 /// by looking: do not ask for it.
 pub fn glance(log: &LogConfig, tables: Option<(&Schema, &Catalogue)>) -> Result<Glance> {
     let progress = Progress::default();
-    let files = open(log, &progress)?;
+    let source = open(log, &progress)?;
     let mut glance = Glance {
-        files: files.names.len(),
-        bytes: files.size,
+        parts: source.parts().len(),
+        bytes: source.size(),
         ..Glance::default()
     };
     let context = tables.map(|(schema, catalogue)| FormatContext::new(schema, catalogue));
-    files.peek(|block| {
-        let first: Vec<&str> = lines(block.bytes())
+    source.peek(|block| {
+        let first: Vec<&str> = block
+            .lines()
+            .map(|(_, at)| &block.bytes()[at])
             .filter(|line| !line.trim_ascii().is_empty())
             .take(LINES)
             .map(|line| std::str::from_utf8(line).unwrap_or("\u{fffd}"))

@@ -1,7 +1,7 @@
 //! The hold: orders that arrived during the restore and wait. Here its source `file`.
 
 use super::format::native::Event;
-use super::read::{ReadError, lines};
+use super::read::ReadError;
 use super::rejects::Rejects;
 use super::source::{Block, Files};
 use crate::config::FormatKind;
@@ -54,30 +54,30 @@ pub fn read(path: &str, reject_limit: f64) -> Result<Held, ReadError> {
     let mut all = 0_u64;
     let mut block = Block::default();
     while files.next(&mut block)? {
-        for (number, line) in (block.line..).zip(lines(block.bytes())) {
+        let part = &files.parts[block.part];
+        for (number, at) in block.lines() {
+            let line = &block.bytes()[at];
             if line.trim_ascii().is_empty() {
                 continue;
             }
             all += 1;
-            let place = format!("{}:{number}", files.names[block.file]);
-            match message(line, place) {
+            match message(line, part.place(number)) {
                 Ok(None) => other_entities += 1,
                 Ok(Some(message)) => {
                     let by_version = *versions.get_or_insert(message.version.is_some());
                     let version = if by_version { message.version } else { None };
-                    let rank = (version, message.number, block.file, number);
+                    let rank = (version, message.number, block.part, number);
                     let known = latest.entry(message.order.key.clone()).or_insert((rank, None));
                     if rank >= known.0 {
                         *known = (rank, (!message.withdrawn).then_some(message.order));
                     }
                 }
-                Err(reason) => rejects.add(&files.names[block.file], block.file, number, line, reason),
+                Err(reason) => rejects.add(part, block.part, number, line, reason),
             }
         }
         if let Some(broken) = &block.broken {
             all += 1;
-            let name = &files.names[block.file];
-            rejects.add(name, block.file, broken.line, &broken.text, broken.reason.clone());
+            rejects.add(part, block.part, broken.line, &broken.text, broken.reason.clone());
         }
     }
     let mut warnings = Vec::new();

@@ -3,7 +3,7 @@
 //! | where is …? | |
 //! | --- | --- |
 //! | [`read()`] | all of it: the configured logs in, [`Folded`] out |
-//! | `source` | files, plain and compressed, as blocks of lines |
+//! | `source` | where the lines come from: files, plain and compressed, as blocks of them |
 //! | [`mod@format`] | one decoder a format |
 //! | [`hold`] | the orders that wait, where the hold is a file |
 //! | `fold` | the newest value of every column of every key |

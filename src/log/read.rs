@@ -4,9 +4,9 @@ use super::fold::{self, Batch, Fold, MOST_FILES, MOST_SOURCES, Move, Rules, Says
 use super::folded::{Folded, SourceNames};
 use super::format::{self, FormatContext, Line};
 use super::rejects::Rejects;
-use super::source::{Block, Files};
+use super::source::{Block, Source};
 use super::{Coverage, LogStats, SourceGap};
-use crate::config::{FormatKind, LogConfig, OrderBy, SourceKind};
+use crate::config::{FormatKind, LogConfig, OrderBy};
 use crate::domain::event::{Change, Op};
 use crate::domain::progress::{Progress, Stage};
 use crate::domain::queue::Reject;
@@ -72,15 +72,15 @@ pub fn read(input: &LogInput<'_>, progress: &Progress) -> Result<Folded, ReadErr
     for log in input.logs {
         sources.push(open(log, progress)?);
     }
-    progress.begin(Stage::ReadingLog, sources.iter().map(|files| files.size).sum());
+    progress.begin(Stage::ReadingLog, sources.iter().map(Source::size).sum());
     let hasher = RandomState::default();
     let mut all: Option<Fold> = None;
     let mut total = Total::default();
-    for (ix, (log, files)) in input.logs.iter().zip(sources).enumerate() {
-        let fold = read_source(input, ix, log, &files, hasher.clone(), progress, &mut total)?;
+    for (ix, (log, source)) in input.logs.iter().zip(sources).enumerate() {
+        let fold = read_source(input, ix, log, &source, hasher.clone(), progress, &mut total)?;
         total.names.push(SourceNames {
             name: log.name.clone(),
-            files: files.names,
+            parts: source.parts().to_vec(),
         });
         match &mut all {
             Some(all) => fold::merge(all, fold, input.catalogue),
@@ -109,13 +109,8 @@ struct Total {
     names: Vec<SourceNames>,
 }
 
-pub(super) fn open<'p>(log: &LogConfig, progress: &'p Progress) -> Result<Files<'p>> {
+pub(super) fn open<'p>(log: &LogConfig, progress: &'p Progress) -> Result<Source<'p>> {
     let place = |key: &str| format!("[[log]] {}: {key}", log.name);
-    if log.source != SourceKind::File {
-        return Err(Error::usage("this version reads logs from files only")
-            .at(place("source"))
-            .cure("write the log to a file, and set source = \"file\" and path"));
-    }
     format::check(log.format, &log.name)?;
     if log.order == Some(OrderBy::Version) && log.format != FormatKind::Native {
         return Err(
@@ -124,24 +119,19 @@ pub(super) fn open<'p>(log: &LogConfig, progress: &'p Progress) -> Result<Files<
                 .cure("leave order out, or set order = \"position\""),
         );
     }
-    let path = log.path.as_deref().ok_or_else(|| {
-        Error::usage("a log of source file needs a path")
-            .at(place("path"))
-            .cure("a file, a glob, or - for stdin")
-    })?;
-    let files = Files::open(path, &place("path"), progress)?;
-    if files.names.len() > MOST_FILES {
-        return Err(Error::usage(format!("{path} matches more than {MOST_FILES} files")).at(place("path")));
+    let source = Source::open(log, progress)?;
+    if source.parts().len() > MOST_FILES {
+        return Err(Error::usage(format!("more than {MOST_FILES} files or partitions")).at(place("path")));
     }
-    Ok(files)
+    Ok(source)
 }
 
 /// Whether the first event that can be read has a version.
-fn first_has_version(files: &Files<'_>) -> Result<bool> {
+fn first_has_version(source: &Source<'_>) -> Result<bool> {
     let mut found = None;
-    files.peek(|block| {
-        found = lines(block.bytes()).find_map(|line| {
-            let event = format::native::Event::read(std::str::from_utf8(line).ok()?).ok()?;
+    source.peek(|block| {
+        found = block.lines().find_map(|(_, at)| {
+            let event = format::native::Event::read(std::str::from_utf8(&block.bytes()[at]).ok()?).ok()?;
             Some(event.version.is_some())
         });
         found.is_some()
@@ -153,20 +143,20 @@ fn read_source(
     input: &LogInput<'_>,
     ix: usize,
     log: &LogConfig,
-    files: &Files<'_>,
+    source: &Source<'_>,
     hasher: RandomState,
     progress: &Progress,
     total: &mut Total,
 ) -> Result<Fold, ReadError> {
     let versions = match log.order {
         Some(order) => order == OrderBy::Version,
-        None => log.format == FormatKind::Native && first_has_version(files)?,
+        None => log.format == FormatKind::Native && first_has_version(source)?,
     };
     let mut fold = Fold::new(input.schema.entities.len(), Rules { versions }, hasher);
     let failed = AtomicBool::new(false);
     let worker = || {
         let mut worker = Worker::new(input, ix, log.format, versions, &fold);
-        let result = worker.run(files, progress, &failed);
+        let result = worker.run(source, progress, &failed);
         failed.fetch_or(result.is_err(), Ordering::Relaxed);
         (worker.found, worker.ctx.unknown(), result)
     };
@@ -358,10 +348,10 @@ impl<'i> Worker<'i> {
         }
     }
 
-    fn run(&mut self, files: &Files<'_>, progress: &Progress, failed: &AtomicBool) -> Result<()> {
+    fn run(&mut self, source: &Source<'_>, progress: &Progress, failed: &AtomicBool) -> Result<()> {
         let mut block = Block::default();
-        while files.next(&mut block)? {
-            self.block(&block, files);
+        while source.next(&mut block)? {
+            self.block(&block, source);
             self.fold.fold(&mut self.batch);
             if progress.is_cancelled() || failed.load(Ordering::Relaxed) {
                 break;
@@ -370,23 +360,21 @@ impl<'i> Worker<'i> {
         Ok(())
     }
 
-    fn block(&mut self, block: &Block, files: &Files<'_>) {
+    fn block(&mut self, block: &Block, source: &Source<'_>) {
         let bytes = block.bytes();
         self.found.stats.bytes += bytes.len() as u64;
         let reject = |found: &mut Found, number: u64, line: &[u8], reason: String| {
-            found
-                .rejects
-                .add(&files.names[block.file], block.file, number, line, reason);
+            let part = &source.parts()[block.part];
+            found.rejects.add(part, block.part, number, line, reason);
         };
         // Nearly always the whole block is UTF-8, and checking it at once is cheaper than line by line.
         let text = std::str::from_utf8(bytes).ok();
-        let mut from = 0;
-        for (number, line) in (block.line..).zip(lines(bytes)) {
-            let to = from + line.len();
-            let last = to + 1 > bytes.len();
+        for (number, at) in block.lines() {
+            let line = &bytes[at.clone()];
+            let last = at.end == bytes.len();
             self.found.lines += 1;
-            match text.map_or_else(|| std::str::from_utf8(line), |t| Ok(&t[from..to])) {
-                Ok(line) => match self.line(line, block.file, number) {
+            match text.map_or_else(|| std::str::from_utf8(line), |t| Ok(&t[at])) {
+                Ok(line) => match self.line(line, block.part, number) {
                     Ok(()) => {}
                     Err(reason) if last && block.unfinished => {
                         let reason = format!("the file ends within this line: {reason}");
@@ -399,7 +387,6 @@ impl<'i> Worker<'i> {
                     reject(&mut self.found, number, line, reason);
                 }
             }
-            from = to + 1;
         }
         if let Some(broken) = &block.broken {
             self.found.lines += 1;
@@ -407,7 +394,7 @@ impl<'i> Worker<'i> {
         }
     }
 
-    fn line(&mut self, line: &str, file: usize, number: u64) -> Result<(), String> {
+    fn line(&mut self, line: &str, part: usize, number: u64) -> Result<(), String> {
         let mut first_error = None;
         let Self {
             ctx,
@@ -418,7 +405,7 @@ impl<'i> Worker<'i> {
             batch,
             found,
         } = self;
-        let place = (*source, file, number);
+        let place = (*source, part, number);
         let decoded = format::decode(*format, ctx, line, &mut |change| {
             if let Err(e) = take(change, place, *versions, (*fold, batch), found) {
                 first_error.get_or_insert(e);
@@ -486,20 +473,4 @@ fn take(
         });
     }
     Ok(())
-}
-
-/// The lines of a block, without their newlines.
-pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = bytes;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let (line, tail) = match memchr::memchr(b'\n', rest) {
-            Some(at) => (&rest[..at], &rest[at + 1..]),
-            None => (rest, &[][..]),
-        };
-        rest = tail;
-        Some(line)
-    })
 }

@@ -1,6 +1,7 @@
 //! Lines that are no events: counted, kept with place and reason, and too many of them are a mistake of the operator's.
 
 use super::format;
+use super::source::Part;
 use crate::config::FormatKind;
 use crate::domain::Error;
 use crate::domain::queue::Reject;
@@ -24,7 +25,7 @@ pub(super) struct Rejects {
 }
 
 impl Rejects {
-    pub fn add(&mut self, name: &str, file: usize, line: u64, text: &[u8], reason: String) {
+    pub fn add(&mut self, part: &Part, file: usize, line: u64, text: &[u8], reason: String) {
         self.count += 1;
         if self.samples.len() < SAMPLES {
             let sample = &text[..text.len().min(SAMPLE)];
@@ -35,7 +36,7 @@ impl Rejects {
             let excerpt = String::from_utf8_lossy(&text[..text.len().min(EXCERPT)]).into_owned();
             let reject = Reject {
                 source: String::new(),
-                position: format!("{name}:{line}"),
+                position: part.place(line),
                 reason,
                 excerpt,
             };

@@ -4,6 +4,7 @@
 //! reading: one plain file is read by all threads in turn, several compressed ones side by side, and what is in memory is
 //! one block a thread, however long the log is.
 
+use super::{Block, Broken, Part};
 use crate::domain::progress::Progress;
 use crate::domain::schema::nearest;
 use crate::domain::{Error, Result};
@@ -15,45 +16,15 @@ use std::sync::{Mutex, PoisonError, TryLockError};
 /// Bytes read at a time: small enough to stay in the cache until they are parsed.
 const BLOCK: usize = 512 << 10;
 /// A longer line is rejected instead of kept.
-pub(super) const LONGEST_LINE: usize = 64 << 20;
+const LONGEST_LINE: usize = 64 << 20;
 
 /// The files of one source, in order.
-pub(super) struct Files<'p> {
+pub(in crate::log) struct Files<'p> {
     /// As evidence names them.
-    pub names: Vec<String>,
+    pub parts: Vec<Part>,
     readers: Vec<Mutex<Reader<'p>>>,
     /// Bytes on disk, 0 for stdin.
     pub size: u64,
-}
-
-/// Whole lines of one file.
-#[derive(Debug, Default)]
-pub(super) struct Block {
-    pub file: usize,
-    /// Number of its first line, from 1.
-    pub line: u64,
-    bytes: Vec<u8>,
-    len: usize,
-    /// The line after the last of these, where it could not be read, and why.
-    pub broken: Option<Broken>,
-    /// The last line has no newline: it is the file's last.
-    pub unfinished: bool,
-}
-
-/// A line that could not be read.
-#[derive(Debug)]
-pub(super) struct Broken {
-    /// Its number, from 1.
-    pub line: u64,
-    pub reason: String,
-    /// Its beginning, where that is known.
-    pub text: Vec<u8>,
-}
-
-impl Block {
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
 }
 
 struct Reader<'p> {
@@ -82,7 +53,7 @@ impl<'p> Files<'p> {
             size += meta.len();
         }
         Ok(Self {
-            names: names(&paths),
+            parts: names(&paths).into_iter().map(Part::file).collect(),
             readers: paths
                 .into_iter()
                 .map(|path| Mutex::new(Reader::new(path, progress)))
@@ -158,10 +129,11 @@ impl<'p> Reader<'p> {
         if self.input.is_none() {
             self.start()?;
         }
-        block.file = file;
+        block.part = file;
         block.line = self.line;
         block.broken = None;
         block.unfinished = false;
+        block.messages.clear();
         block.len = 0;
         if block.bytes.len() < BLOCK || block.bytes.len() > 4 * BLOCK {
             block.bytes = vec![0; BLOCK];
