@@ -31,6 +31,10 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     ),
     ("hold", &["source", "path", "brokers", "topic", "window", "format"]),
     (
+        "outside",
+        &["name", "path", "order", "item", "effect", "state", "done", "none", "at"],
+    ),
+    (
         "schema.*",
         &[
             "table",
@@ -77,7 +81,8 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
 
 /// The tables at the top of a file.
 pub const TOP: &[&str] = &[
-    "incident", "restored", "log", "hold", "schema", "scan", "ledger", "effects", "gate", "aws", "cluster", "roles",
+    "incident", "restored", "log", "hold", "outside", "schema", "scan", "ledger", "effects", "gate", "aws", "cluster",
+    "roles",
 ];
 
 /// The keys of this table; empty where there is none of this name.
@@ -99,8 +104,8 @@ pub fn from_environment(path: &[&str]) -> bool {
         [section, sub, key] => (format!("{section}.{sub}"), key),
         _ => return false,
     };
-    // A log has no name to address it by before it is read.
-    let listed = matches!(section.as_str(), "log" | "gate.checks");
+    // One of a list has no name to address it by before it is read.
+    let listed = matches!(section.as_str(), "log" | "outside" | "gate.checks");
     !listed && of(&section).contains(&key) && !TABLES.contains(&format!("{section}.{key}").as_str())
 }
 

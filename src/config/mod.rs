@@ -6,6 +6,7 @@
 mod fields;
 mod file;
 mod keys;
+mod outside;
 mod read;
 mod schema;
 pub mod secrets;

@@ -6,7 +6,7 @@ use super::types::{
     BadChange, Config, Database, DbUrl, EffectConfig, FormatKind, HoldConfig, Incident, LedgerConfig, LogConfig,
     OrderBy, Roles, ScanConfig, SourceKind,
 };
-use super::{keys, schema, url};
+use super::{keys, outside, schema, url};
 use crate::domain::Result;
 use crate::domain::case::Verb;
 use crate::domain::schema::{Schema, nearest};
@@ -45,6 +45,9 @@ pub fn config(root: &Node, home: &Path) -> Result<Config> {
     }
     if let Some(field) = top.get("hold") {
         config.hold = Some(hold(field.node)?);
+    }
+    if let Some(field) = top.get("outside") {
+        config.outside = outside::read(&field)?;
     }
     if let Some(field) = top.get("scan") {
         config.scan = scan(field.node)?;

@@ -84,6 +84,8 @@ fn the_printed_default_loads_with_every_line_uncommented() {
     assert_eq!(config.schema.entities[0].name, "order");
     // What it shows as defaults are the defaults.
     assert_eq!(config.scan, ScanConfig::default());
+    assert_eq!(config.outside.len(), 1);
+    assert_eq!(config.outside[0].path, "/site/billing/*.csv");
     assert_eq!(config.hold.unwrap().window, Duration::from_mins(30));
     assert_eq!(config.ledger.database.url, DbUrl::Sqlite("/site/restitch.db".into()));
 }

@@ -16,6 +16,8 @@ pub struct Config {
     pub logs: Vec<LogConfig>,
     /// `[hold]`
     pub hold: Option<HoldConfig>,
+    /// `[[outside]]`, in order.
+    pub outside: Vec<OutsideConfig>,
     /// `[schema.*]`, checked: owners and references name entities that exist.
     pub schema: Schema,
     /// `[scan]`
@@ -244,6 +246,29 @@ pub struct HoldConfig {
     pub window: Duration,
     /// How it is written.
     pub format: FormatKind,
+}
+
+/// One `[[outside]]`: what a system around the order system exported of its own work.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OutsideConfig {
+    /// Names it in evidence; the name of the effect, where no column has it.
+    pub name: String,
+    /// Path or glob, resolved against the configuration file's folder.
+    pub path: String,
+    /// Column with the order's key, label or identity.
+    pub order: String,
+    /// Column with the key of the plan item.
+    pub item: Option<String>,
+    /// Column with the name of the effect.
+    pub effect: Option<String>,
+    /// Column that says what became of it.
+    pub state: String,
+    /// Values of `state` that mean that it happened.
+    pub done: Vec<String>,
+    /// Values of `state` that mean that it did not.
+    pub none: Vec<String>,
+    /// Column with the time at which it happened.
+    pub at: Option<String>,
 }
 
 /// `[scan]`
