@@ -5,6 +5,7 @@ use super::plan::settle;
 use super::rng::Rng;
 use crate::domain::event::Op;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 /// One second in microseconds.
 pub(super) const SECOND: i64 = 1_000_000;
@@ -62,6 +63,8 @@ pub(super) struct Life {
     pub(super) plan: Option<i64>,
     pub(super) steps: Vec<i64>,
     pub(super) changes: Vec<Change>,
+    /// The order that it supersedes: its place among the lives.
+    pub(super) replaces: Option<usize>,
     /// Whether a supplemental order may still replace it.
     pub(super) amendable: bool,
 }
@@ -77,13 +80,25 @@ pub(super) fn change(at: i64, table: Table, key: String, op: Op, mut state: Vec<
     if op != Op::Delete {
         state.push(("updated_at", Val::Time(at)));
     }
+    let actor = match (table, op) {
+        (Table::Order | Table::OrderItem, Op::Insert) => "intake",
+        (Table::Catalog | Table::Metadata | Table::SystemInstance, _) => "kim",
+        _ => "orchestrator",
+    };
     Change {
         at,
         table,
         key,
         op,
         state: Row(state),
+        actor,
+        bad: false,
     }
+}
+
+/// A fixed share of the orders, at least `least`.
+pub(super) fn share(orders: usize, per: usize, least: usize) -> usize {
+    (orders / per).max(least)
 }
 
 /// How an order's life goes.
@@ -115,6 +130,8 @@ pub(super) struct Builder {
     /// New orders that a supplemental order may replace.
     under_way: Vec<usize>,
     pub(super) products: Vec<Product>,
+    /// Changes of rows that no life has.
+    pub(super) strays: Vec<Change>,
     /// Keys of the system instances, and the second billing system once it is there.
     pub(super) systems: Vec<i64>,
     pub(super) second_billing: (i64, i64),
@@ -139,6 +156,7 @@ impl Builder {
             coming: BTreeMap::new(),
             under_way: Vec::new(),
             products: Vec::new(),
+            strays: Vec::new(),
             systems: Vec::new(),
             second_billing: (0, i64::MAX),
             accounts: (orders / 3).max(12),
@@ -240,6 +258,7 @@ impl Builder {
             plan: None,
             steps: Vec::new(),
             changes: Vec::new(),
+            replaces,
             amendable: fate == Fate::Well && replaces.is_none(),
         };
         let superseded = replaces.map(|i| self.lives[i].order);
@@ -334,11 +353,11 @@ impl Builder {
         products
     }
 
-    /// A supplemental order replaces one that is under way; false where none can be.
-    pub(super) fn supersede(&mut self, at: i64) -> bool {
+    /// A supplemental order replaces one that is under way and arrived at such a time; false where none can be.
+    pub(super) fn supersede(&mut self, at: i64, arrived: RangeInclusive<i64>) -> bool {
         let (lives, under_way) = (&self.lives, &mut self.under_way);
         under_way.retain(|&i| lives[i].amendable && at < lives[i].end - MINUTE);
-        let old_enough = |i: &&usize| lives[**i].at + 2 * MINUTE < at;
+        let old_enough = |i: &&usize| lives[**i].at + 2 * MINUTE < at && arrived.contains(&lives[**i].at);
         let open: Vec<usize> = under_way.iter().filter(old_enough).copied().collect();
         let Some(&ix) = self.rng.pick(&open) else { return false };
         let old = &mut self.lives[ix];

@@ -6,6 +6,8 @@
 //! `demo` puts it into a private folder and lets three threads work on it: `restore` walks the phases, `system` carries
 //! decisions out (`carry`: row by row), `li` is a colleague.
 
+mod after;
+mod bad;
 mod carry;
 mod demo;
 mod li;

@@ -352,6 +352,10 @@ pub(super) struct Change {
     pub(super) op: Op,
     /// The whole row for an insert, the changed columns for an upsert, what the row was (or nothing) for a delete.
     pub(super) state: Row,
+    /// Who made it, as the log says.
+    pub(super) actor: &'static str,
+    /// Part of the bad change that the restore undoes.
+    pub(super) bad: bool,
 }
 
 /// The rows of a database.

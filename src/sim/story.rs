@@ -1,7 +1,8 @@
 //! The story of the incident: hours of orders, the loss window, what happened after the restore, and what is held.
 
-use super::life::{Builder, MINUTE, Macd, Product, SECOND, Service, change, joined};
+use super::life::{Builder, MINUTE, Macd, Product, SECOND, Service, change, joined, share};
 use super::model::{Change, Row, Table, Val, World, apply};
+use super::{after, bad};
 use crate::domain::event::Op;
 use std::collections::BTreeSet;
 
@@ -14,6 +15,8 @@ pub struct Times {
     pub log_from: i64,
     /// T, the restore point.
     pub restored_to: i64,
+    /// From when to when the bad change was made.
+    pub bad: (i64, i64),
     /// The last event: the cluster stopped.
     pub stopped_at: i64,
     /// When the restored database answers: the demo begins.
@@ -28,6 +31,7 @@ impl Times {
             first: t - 240 * MINUTE,
             log_from: t - 150 * MINUTE,
             restored_to: t,
+            bad: (t + 10 * SECOND, t + 4 * MINUTE),
             stopped_at: t + 26 * MINUTE,
             answers: t + 51 * MINUTE + 30 * SECOND,
         }
@@ -53,11 +57,6 @@ pub(super) struct Story {
     pub(super) restored: World,
 }
 
-/// A fixed share of the orders, at least `least`.
-fn share(orders: usize, per: usize, least: usize) -> usize {
-    (orders / per).max(least)
-}
-
 /// Tells the story of this seed.
 pub(super) fn tell(seed: u64, orders: usize) -> Story {
     let times = Times::FIXED;
@@ -66,12 +65,15 @@ pub(super) fn tell(seed: u64, orders: usize) -> Story {
     arrivals(&mut b, &times, orders);
     retargets(&mut b, &times, orders);
     purge(&mut b, &times, orders);
+    fallen(&mut b, &times, orders);
+    bad::run(&mut b, &times, orders);
+    changes.append(&mut b.strays);
     changes.extend(b.lives.iter_mut().flat_map(|l| std::mem::take(&mut l.changes)));
     changes.retain(|c| c.at <= times.stopped_at);
     changes.sort_by_key(|c| c.at);
     let (real, mut restored) = replay(&mut b, &times, &mut changes);
-    let held = held(&mut b, &times, orders);
-    let after = afterwards(&mut b, &times, orders, &real);
+    let held = after::held(&mut b, &times, orders);
+    let after = after::afterwards(&mut b, &times, orders, (&real, &restored), &held);
     apply(&mut restored, after.iter());
     Story {
         times,
@@ -98,7 +100,9 @@ fn replay(b: &mut Builder, times: &Times, changes: &mut [Change]) -> (World, Wor
             c.state = row.clone();
         }
         apply(&mut world, std::iter::once(&*c));
+        // The batch job writes no more than it changes: its honest work must not look like the other.
         if c.op == Op::Upsert
+            && c.actor != bad::ACTOR
             && b.rng.percent(20)
             && let Some(row) = world.get(&key)
         {
@@ -282,10 +286,24 @@ fn arrivals(b: &mut Builder, times: &Times, orders: usize) {
     if let Some(last) = at.iter_mut().rfind(|at| **at <= times.restored_to) {
         *last = times.restored_to;
     }
+    // Supersede chains that T cuts, and some that are younger than T altogether.
+    let (t, pairs) = (times.restored_to, share(orders, 250, 1));
+    let (mut cut, mut young, mut after) = (0, 0, 0);
     for at in at {
         b.free(at);
+        if at > t {
+            after += 1;
+            if after % 5 == 2 && cut < pairs && b.supersede(at, 0..=t) {
+                cut += 1;
+                continue;
+            }
+            if after % 5 == 4 && young < pairs && b.supersede(at, t + 1..=at) {
+                young += 1;
+                continue;
+            }
+        }
         let kind = match b.rng.below(100) {
-            0..4 if b.supersede(at) => continue,
+            0..4 if b.supersede(at, 0..=at) => continue,
             0..60 => Macd::New,
             60..78 => Macd::Change,
             78..86 => Macd::Add,
@@ -350,6 +368,27 @@ fn retargets(b: &mut Builder, times: &Times, orders: usize) {
     }
 }
 
+/// Orders that were cancelled after others had built on them.
+fn fallen(b: &mut Builder, times: &Times, orders: usize) {
+    let built_on: BTreeSet<String> = (b.lives.iter().flat_map(|l| &l.changes))
+        .filter(|c| c.table == Table::Order && c.op == Op::Insert)
+        .filter_map(|c| c.state.text("prior_order_id"))
+        .collect();
+    let mut young: Vec<usize> = (0..b.lives.len())
+        .filter(|&i| {
+            let l = &b.lives[i];
+            l.at > times.restored_to && l.end < times.stopped_at - MINUTE && built_on.contains(&l.order.to_string())
+        })
+        .collect();
+    for _ in 0..share(orders, 250, 1) {
+        let Some(ix) = b.rng.take(&mut young) else { return };
+        let life = &mut b.lives[ix];
+        let at = b.rng.within(life.end + SECOND, times.stopped_at);
+        let fields = vec![("status", Val::text("Cancelled"))];
+        life.put(at, Table::Order, life.order, Op::Upsert, fields);
+    }
+}
+
 /// Drafts that nobody wants are deleted: before T, after T, and some that T never saw.
 fn purge(b: &mut Builder, times: &Times, orders: usize) {
     let drafts: Vec<usize> = (0..b.lives.len()).filter(|&i| b.lives[i].plan.is_none()).collect();
@@ -379,161 +418,5 @@ fn purge(b: &mut Builder, times: &Times, orders: usize) {
             life.put(at, Table::OrderItem, item, Op::Delete, Vec::new());
         }
         life.put(at, Table::Order, life.order, Op::Delete, Vec::new());
-    }
-}
-
-/// Orders that arrived while the system was down.
-fn held(b: &mut Builder, times: &Times, orders: usize) -> Vec<Held> {
-    let installed_late: BTreeSet<i64> = b
-        .lives
-        .iter()
-        .filter(|l| l.at > times.restored_to)
-        .map(|l| l.order)
-        .collect();
-    let (mut late, mut early): (Vec<Service>, Vec<Service>) = std::mem::take(&mut b.pool)
-        .into_iter()
-        .partition(|s| installed_late.contains(&s.order));
-    let count = share(orders, 50, 3);
-    let span = 24 * MINUTE / i64::try_from(count).unwrap_or(1);
-    let mut held = Vec::new();
-    for n in 0..count {
-        let at = times.stopped_at
-            + 8 * SECOND
-            + span * i64::try_from(n).unwrap_or(0)
-            + b.rng.within(0, span.min(20 * SECOND));
-        let service = match n % 3 {
-            0 => b.rng.take(&mut late),
-            1 => b.rng.take(&mut early),
-            _ => None,
-        };
-        let kind = if service.is_some() { Macd::Change } else { Macd::New };
-        let (account, segment) = service
-            .as_ref()
-            .map_or_else(|| b.account(), |s| (s.account.clone(), s.segment));
-        let product = b.product(times.restored_to);
-        let label = b.label(2);
-        let order = Row(vec![
-            ("external_id", Val::Text(b.external("8012x"))),
-            ("order_number", Val::Text(label.clone())),
-            ("account_id", Val::Text(account)),
-            ("segment", Val::text(segment)),
-            ("kind", Val::text(kind.name())),
-            (
-                "prior_order_id",
-                service.as_ref().map_or(Val::Null, |s| Val::Int(s.order)),
-            ),
-            ("created_at", Val::Time(at)),
-        ]);
-        let item = Row(vec![
-            ("external_id", Val::Text(b.external("8022x"))),
-            ("action", Val::text(if kind == Macd::New { "Add" } else { "Change" })),
-            ("product_code", Val::Text(product)),
-            ("quantity", Val::Int(1)),
-            (
-                "inventory_item_id",
-                service.as_ref().map_or(Val::Null, |s| Val::Int(s.inventory)),
-            ),
-            (
-                "asset_ref",
-                service.map_or(Val::Null, |s| Val::Text(s.reference.clone())),
-            ),
-        ]);
-        held.push(Held {
-            at,
-            label,
-            order,
-            items: vec![item],
-        });
-    }
-    held
-}
-
-/// What reached the restored database before anybody looked: lost orders that Salesforce sent again by itself, under a
-/// new key, and new orders that were given the keys of lost ones.
-fn afterwards(b: &mut Builder, times: &Times, orders: usize, real: &World) -> Vec<Change> {
-    let mut lost: Vec<usize> = (0..b.lives.len())
-        .filter(|&i| {
-            let l = &b.lives[i];
-            l.at > times.restored_to && real.contains_key(&(Table::Order, l.order.to_string()))
-        })
-        .collect();
-    // A sequence comes back up to 32 values ahead (domain knowledge: SEQ_LOG_VALS), then gives the lost ones again.
-    let gap = (lost.len() / 2).min(33);
-    let reused: Vec<usize> = lost.drain(gap..lost.len().min(gap + share(orders, 330, 1))).collect();
-    let mut out = Vec::new();
-    let mut at = times.stopped_at + 21 * MINUTE;
-    for ix in reused {
-        at += b.rng.within(2, 19) * SECOND;
-        let order = b.lives[ix].order;
-        // The new order's item gets the key of the lost order's first item as well.
-        let Some(item) = b.lives[ix].items.first().copied() else {
-            continue;
-        };
-        let (account, segment) = b.account();
-        let (external, item_external) = (b.external("8012x"), b.external("8022x"));
-        let label = b.label(0);
-        let product = b.product(times.restored_to);
-        out.push(copy(real, Table::Order, order, at, |row| {
-            row.merge(&Row(vec![
-                ("external_id", Val::Text(external.clone())),
-                ("order_number", Val::Text(label.clone())),
-                ("account_id", Val::Text(account.clone())),
-                ("segment", Val::text(segment)),
-                ("kind", Val::text("New")),
-                ("status", Val::text("Submitted")),
-                ("prior_order_id", Val::Null),
-                ("superseded_order_id", Val::Null),
-                ("created_at", Val::Time(at)),
-            ]));
-        }));
-        out.push(copy(real, Table::OrderItem, item, at, |row| {
-            row.merge(&Row(vec![
-                ("external_id", Val::Text(item_external.clone())),
-                ("action", Val::text("Add")),
-                ("product_code", Val::Text(product.clone())),
-                ("inventory_item_id", Val::Null),
-                ("asset_ref", Val::Null),
-                ("status", Val::text("Submitted")),
-            ]));
-        }));
-    }
-    for _ in 0..share(orders, 250, 1) {
-        let Some(ix) = b.rng.take(&mut lost) else { break };
-        at += b.rng.within(2, 19) * SECOND;
-        // Another node's block of the sequence: keys that nobody has had.
-        let new = b.id(Table::Order) + 10_000;
-        let (old, items) = (b.lives[ix].order, b.lives[ix].items.clone());
-        out.push(copy(real, Table::Order, old, at, |row| {
-            row.merge(&Row(vec![
-                ("id", Val::Int(new)),
-                ("status", Val::text("Submitted")),
-                ("created_at", Val::Time(at)),
-            ]));
-        }));
-        for item in items {
-            let key = b.id(Table::OrderItem) + 10_000;
-            out.push(copy(real, Table::OrderItem, item, at, |row| {
-                row.merge(&Row(vec![
-                    ("id", Val::Int(key)),
-                    ("order_id", Val::Int(new)),
-                    ("status", Val::text("Submitted")),
-                ]));
-            }));
-        }
-    }
-    out
-}
-
-/// An insert of a row as the real world had it, altered.
-fn copy(real: &World, table: Table, key: i64, at: i64, alter: impl Fn(&mut Row)) -> Change {
-    let mut row = real.get(&(table, key.to_string())).cloned().unwrap_or_default();
-    alter(&mut row);
-    row.merge(&Row(vec![("updated_at", Val::Time(at))]));
-    Change {
-        at,
-        table,
-        key: row.text("id").unwrap_or_default(),
-        op: Op::Insert,
-        state: row,
     }
 }

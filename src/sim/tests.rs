@@ -48,6 +48,7 @@ fn every_kind_of_damage_is_there_at_the_usual_size() {
             ("plan", Kind::Lost),
             ("plan_item", Kind::Regressed),
             ("inventory_item", Kind::Undeleted),
+            ("inventory_item", Kind::Moved),
             ("asset", Kind::Regressed),
             ("catalog", Kind::Lost),
             ("catalog", Kind::Undeleted),
@@ -58,6 +59,25 @@ fn every_kind_of_damage_is_there_at_the_usual_size() {
             let n = kinds.get(&(entity.to_owned(), kind)).copied().unwrap_or_default();
             assert!(n > 0, "seed {seed}: no {} {entity}: {kinds:?}", kind.name());
         }
+        let undone = |all: bool| {
+            let of = |c: &&TrueCase| {
+                let undone = c.findings.values().filter(|f| f.undone).count();
+                undone > 0 && (undone == c.findings.len()) == all
+            };
+            truth.cases.values().filter(of).count()
+        };
+        assert!(
+            undone(true) >= 20 && undone(false) > 0,
+            "seed {seed}: {}, {}",
+            undone(true),
+            undone(false)
+        );
+        let fields = truth.cases.values().flat_map(|c| c.findings.values());
+        let mixed = fields.filter(|f| !f.undone && !f.undone_fields.is_empty()).count();
+        assert!(
+            mixed > 5,
+            "seed {seed}: {mixed} rows that the bad change and good ones changed"
+        );
         let orders = truth.cases.values().filter(|c| c.order.is_some()).count();
         assert!(
             orders * 100 / ORDERS >= 20 && orders * 100 / ORDERS <= 33,

@@ -39,6 +39,10 @@ pub struct TrueFinding {
     pub rows: BTreeSet<RowState>,
     /// The key under which a moved row is.
     pub moved_to: Option<String>,
+    /// Without the bad change it would not be there.
+    pub undone: bool,
+    /// The differing fields that would not differ without the bad change.
+    pub undone_fields: BTreeSet<String>,
 }
 
 /// A row as the log tells it.
@@ -60,7 +64,22 @@ struct Worlds<'a> {
 
 /// The truth about the story.
 pub(super) fn of(story: &Story) -> Truth {
-    let events = story.changes.iter().filter(|c| c.at >= story.times.log_from);
+    let mut cases = cases(story, |_| true);
+    let clean = self::cases(story, |c| !c.bad);
+    for (id, case) in &mut cases {
+        for (at, finding) in &mut case.findings {
+            let without = clean.get(id).and_then(|c| c.findings.get(at));
+            finding.undone = without.is_none();
+            let stays = |field: &String| without.is_some_and(|w| w.fields.contains_key(field));
+            finding.undone_fields = finding.fields.keys().filter(|f| !stays(f)).cloned().collect();
+        }
+    }
+    Truth { cases }
+}
+
+/// The cases as a log of these changes alone would give them.
+fn cases(story: &Story, told: impl Fn(&Change) -> bool) -> BTreeMap<String, TrueCase> {
+    let events = story.changes.iter().filter(|c| c.at >= story.times.log_from && told(c));
     let mut worlds = Worlds {
         restored: &story.restored,
         log: fold(events),
@@ -69,13 +88,12 @@ pub(super) fn of(story: &Story) -> Truth {
     };
     for (key, row) in &story.restored {
         if let Some(identity) = identity(key.0, row) {
-            worlds.by_identity.insert((key.0, identity), &key.1);
+            // Where two carry it, the lower key counts.
+            worlds.by_identity.entry((key.0, identity)).or_insert(&key.1);
         }
     }
     worlds.compare();
-    Truth {
-        cases: worlds.cases(story),
-    }
+    worlds.cases(story)
 }
 
 fn fold<'a>(events: impl Iterator<Item = &'a Change>) -> BTreeMap<Key, Told> {

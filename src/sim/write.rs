@@ -1,5 +1,6 @@
 //! Writes the incident down: the restored database, the log, the hold and the configuration.
 
+use super::bad;
 use super::model::{Change, Row, Table, Val, World, push, push_time};
 use super::rng::Rng;
 use super::story::{Story, Times};
@@ -138,7 +139,7 @@ fn push_state(out: &mut String, row: &Row, rng: &mut Rng) {
     }
 }
 
-fn line(c: &Change, pos: usize, version: u32, rng: &mut Rng) -> String {
+fn line(c: &Change, (pos, tx): (usize, u32), version: u32, rng: &mut Rng) -> String {
     let mut out = String::with_capacity(320);
     push(&mut out, format_args!("{{\"pos\":{pos},\"ts\":\""));
     push_time(&mut out, c.at, 'T', "Z");
@@ -152,7 +153,8 @@ fn line(c: &Change, pos: usize, version: u32, rng: &mut Rng) -> String {
     push(
         &mut out,
         format_args!(
-            "\",\"version\":{version},\"entity\":\"{}\",\"key\":{quote}{}{quote},\"op\":\"{op}\",\"state\":",
+            "\",\"tx\":{tx},\"actor\":\"{}\",\"version\":{version},\"entity\":\"{}\",\"key\":{quote}{}{quote},\"op\":\"{op}\",\"state\":",
+            c.actor,
             c.table.spec().entity,
             c.key
         ),
@@ -175,7 +177,11 @@ fn line(c: &Change, pos: usize, version: u32, rng: &mut Rng) -> String {
 fn log(story: &Story, rng: &mut Rng) -> String {
     let mut versions: HashMap<(Table, &str), u32> = HashMap::new();
     let mut lines = Vec::with_capacity(story.changes.len());
+    // What happens at one instant is one transaction.
+    let (mut tx, mut before) = (7_340, 0);
     for c in &story.changes {
+        tx += u32::from(before != c.at);
+        before = c.at;
         let version = versions.entry((c.table, &c.key)).or_default();
         *version += 1;
         if c.at < story.times.log_from {
@@ -193,7 +199,7 @@ fn log(story: &Story, rng: &mut Rng) -> String {
             );
             lines.push(other);
         }
-        lines.push(line(c, lines.len() + 1, *version, rng));
+        lines.push(line(c, (lines.len() + 1, tx), *version, rng));
     }
     let mut order: Vec<usize> = (0..lines.len()).collect();
     for i in 0..order.len() {
@@ -254,4 +260,7 @@ fn config(seed: u64, times: &Times) -> String {
         .replace("SEED", &seed.to_string())
         .replace("RESTORED_TO", &time::format(times.restored_to))
         .replace("STOPPED_AT", &time::format(times.stopped_at))
+        .replace("BAD_FROM", &time::format(times.bad.0))
+        .replace("BAD_TO", &time::format(times.bad.1))
+        .replace("ACTOR", bad::ACTOR)
 }
