@@ -24,17 +24,23 @@ pub struct Scanned {
 /// Reads log and restored database, and takes what it finds into the ledger. A scan that fails or is cancelled leaves
 /// the ledger as it was, but for the rejected lines that made it fail.
 pub fn scan(config: &Config, ledger: &mut Ledger, progress: &Progress) -> Result<Scanned> {
+    let past = ledger.past()?;
     let ended = runtime()?.block_on(async {
         let database = restored(config)?;
         match &database.url {
-            DbUrl::Sqlite(path) => scan::run(config, &mut Sqlite::open(path)?, progress).await,
+            DbUrl::Sqlite(path) => scan::run(config, &mut Sqlite::open(path)?, &past, progress).await,
             DbUrl::Postgres { .. } => {
                 let mut server = Postgres::connect(&database, &config.scan).await?;
-                scan::run(config, &mut server, progress).await
+                scan::run(config, &mut server, &past, progress).await
             }
         }
     });
-    let Outcome { report, cases, rejects } = match ended {
+    let Outcome {
+        report,
+        cases,
+        rejects,
+        opening,
+    } = match ended {
         Ok(outcome) => outcome,
         Err(ReadError { error, rejects }) => {
             if !rejects.is_empty() {
@@ -44,7 +50,7 @@ pub fn scan(config: &Config, ledger: &mut Ledger, progress: &Progress) -> Result
         }
     };
     let json = serde_json::to_value(&report).map_err(|e| Error::failed(format!("cannot write the report: {e}")))?;
-    let counts = ledger.store_scan(&mut cases.into_iter(), &rejects, &json, progress)?;
+    let counts = ledger.store_scan(&mut cases.into_iter(), &rejects, &json, opening.as_ref(), progress)?;
     Ok(Scanned { report, counts })
 }
 

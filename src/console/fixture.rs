@@ -209,6 +209,7 @@ fn finding(entity: &str, key: &str, kind: Kind, evidence: Vec<Evidence>) -> Find
         kind,
         undone: false,
         since_opening: false,
+        there_at_opening: None,
         fields: Vec::new(),
         evidence,
         rows: Vec::new(),

@@ -158,6 +158,9 @@ pub struct Finding {
     /// The row moved after the opening: traffic, not damage.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub since_opening: bool,
+    /// Whether the row was there at the opening, where it moved since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub there_at_opening: Option<bool>,
     /// The differing fields of a regressed or collided row.
     pub fields: Vec<FieldDiff>,
     /// The events behind it.

@@ -41,15 +41,24 @@ impl Packer {
 }
 
 pub(super) fn unpack(body: &[u8]) -> Res<FoundCase> {
+    Ok(serde_json::from_slice(&unpacked(body)?)?)
+}
+
+/// Other bytes, packed as a case is.
+pub(super) fn packed(bytes: &[u8]) -> Res<Vec<u8>> {
+    zstd::bulk::compress(bytes, 1).map_err(unpackable)
+}
+
+/// What [`packed`] packed.
+pub(super) fn unpacked(body: &[u8]) -> Res<Vec<u8>> {
     let size = zstd::zstd_safe::get_frame_content_size(body).ok().flatten();
     let size = size.and_then(|s| usize::try_from(s).ok()).filter(|s| *s <= MOST);
     let size = size.ok_or_else(|| unpackable("it is damaged"))?;
-    let json = zstd::bulk::decompress(body, size).map_err(unpackable)?;
-    Ok(serde_json::from_slice(&json)?)
+    zstd::bulk::decompress(body, size).map_err(unpackable)
 }
 
 fn unpackable(why: impl std::fmt::Display) -> Fault {
-    Error::failed(format!("a case cannot be read from the ledger: {why}"))
+    Error::failed(format!("what a scan found cannot be read from the ledger: {why}"))
         .cure("was the file edited by hand? a new scan writes it again")
         .into()
 }

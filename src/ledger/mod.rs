@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `body` | a found case, packed |
 //! | `file`, `fault` | the file's rights; errors for people |
+//! | `opening` | how the rows stood when an attempt was first scanned |
 //! | `place` | where a case stands in the queue |
 //! | `follow` | which findings are new after a decision |
 
@@ -18,6 +19,7 @@ mod decide;
 mod fault;
 mod file;
 mod follow;
+mod opening;
 mod phases;
 mod place;
 mod rows;
@@ -39,8 +41,10 @@ use std::path::Path;
 use std::time::Duration;
 pub use who::{Role, Who};
 
-/// Raised whenever `schema.sql` changes in a way that an older restitch would misread.
-const VERSION: i64 = 1;
+/// What each version adds to the one before: an older ledger is brought up to the newest when it is opened.
+const VERSIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_2.sql")];
+/// An older restitch refuses a ledger of a newer version.
+const VERSION: usize = VERSIONS.len();
 /// Long enough for a scan of a million cases to finish writing.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -252,14 +256,19 @@ fn connect(path: &Path, readonly: bool) -> Res<Connection> {
     db.busy_timeout(PATIENCE)?;
     db.set_prepared_statement_cache_capacity(64);
     let shown = path.display().to_string();
-    if version(&db, &shown)? == 0 {
+    let found = version(&db, &shown)?;
+    if found < VERSION {
         if readonly {
-            return Err(Error::failed("there is no ledger yet: the file is empty")
+            let what = match found {
+                0 => "there is no ledger yet: the file is empty".to_owned(),
+                older => format!("the ledger has version {older}, this restitch writes version {VERSION}"),
+            };
+            return Err(Error::failed(what)
                 .at(shown)
-                .cure("run `restitch scan` without --readonly first")
+                .cure("run `restitch scan` without --readonly first: it brings the ledger up to date")
                 .into());
         }
-        create(&mut db, &shown)?;
+        raise(&mut db, &shown)?;
     }
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "cache_size", -32_768)?;
@@ -313,8 +322,9 @@ fn open_file(real: &Path, shown: &Path, readonly: bool) -> Res<Connection> {
 }
 
 /// The version of the ledger in this file, 0 where it is new.
-fn version(db: &Connection, shown: &str) -> Res<i64> {
+fn version(db: &Connection, shown: &str) -> Res<usize> {
     let version: i64 = db.query_row("PRAGMA user_version", [], |r| r.get(0))?;
+    let version = usize::try_from(version).unwrap_or(usize::MAX);
     if version > VERSION {
         return Err(Error::failed(format!(
             "the ledger has version {version}, this restitch knows versions up to {VERSION}"
@@ -335,15 +345,16 @@ fn version(db: &Connection, shown: &str) -> Res<i64> {
     Ok(version)
 }
 
-fn create(db: &mut Connection, shown: &str) -> Res<()> {
+/// Makes the ledger, or brings an older one up to this version.
+fn raise(db: &mut Connection, shown: &str) -> Res<()> {
     // Journal modes cannot change inside a transaction.
     db.pragma_update(None, "journal_mode", "WAL")?;
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // Another restitch may have made it while we waited.
-    if version(&tx, shown)? == 0 {
-        tx.execute_batch(include_str!("schema.sql"))?;
-        tx.pragma_update(None, "user_version", VERSION)?;
+    // Another restitch may have done it while we waited.
+    for sql in VERSIONS.iter().skip(version(&tx, shown)?) {
+        tx.execute_batch(sql)?;
     }
+    tx.pragma_update(None, "user_version", i64::try_from(VERSION).unwrap_or(i64::MAX))?;
     Ok(tx.commit()?)
 }
 

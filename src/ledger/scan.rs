@@ -10,6 +10,7 @@ use crate::domain::case::{FoundCase, State, Verb};
 use crate::domain::progress::{Progress, Stage};
 use crate::domain::queue::{Reject, ScanCounts};
 use crate::domain::{Error, Result};
+use crate::scan::Opening;
 use rusqlite::{OptionalExtension, params};
 use serde_json::Value as Json;
 
@@ -30,13 +31,14 @@ impl Ledger {
         cases: &mut dyn Iterator<Item = FoundCase>,
         rejects: &[Reject],
         report: &Json,
+        opening: Option<&Opening>,
         progress: &Progress,
     ) -> Result<ScanCounts> {
         let deed = Deed {
             action: "scan",
             ..Deed::default()
         };
-        self.deed(deed, |tx| tx.store(cases, rejects, report, progress))
+        self.deed(deed, |tx| tx.store(cases, rejects, report, opening, progress))
     }
 
     /// Keeps the lines that a scan rejected before it failed; nothing else of it is taken in.
@@ -78,6 +80,7 @@ impl Tx<'_> {
         cases: &mut dyn Iterator<Item = FoundCase>,
         rejects: &[Reject],
         report: &Json,
+        opening: Option<&Opening>,
         progress: &Progress,
     ) -> Res<ScanCounts> {
         self.enter_attempt()?;
@@ -99,6 +102,9 @@ impl Tx<'_> {
         self.let_go(&seen, &mut counts)?;
         self.count_waiting()?;
         self.store_rejects(rejects)?;
+        if let Some(opening) = opening {
+            self.store_opening(opening)?;
+        }
         self.db.execute(
             "INSERT INTO scans (incident, attempt, at, by, report) VALUES (?1, ?2, ?3, ?4, ?5)",
             params![

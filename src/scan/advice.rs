@@ -87,6 +87,7 @@ mod tests {
             kind: *kind,
             undone: false,
             since_opening: false,
+            there_at_opening: None,
             fields: vec![],
             evidence: vec![],
             rows: vec![],

@@ -3,11 +3,11 @@
 use super::family::Families;
 use super::owners::Owners;
 use super::refs::{Refers, Targets};
-use super::{Orders, RowFinding, RowId, Scan, advice, chain};
+use super::{InDoubt, Orders, RowFinding, RowId, Scan, advice, chain};
 use crate::domain::Result;
 use crate::domain::case::{FamilyField, FamilyRef, FamilyRow, FoundCase};
 use crate::domain::finding::{Finding, Kind, Missing, RowState};
-use crate::domain::schema::{EntityIx, ORDER, ORDER_ITEM};
+use crate::domain::schema::{ORDER, ORDER_ITEM};
 use crate::domain::value::{self, ColumnType, LogKind, LogValue};
 use crate::log::hold::HeldOrder;
 use crate::restored::Restored;
@@ -33,16 +33,33 @@ struct Draft {
     refers: Vec<Refers>,
 }
 
+impl Draft {
+    /// Traffic moved all its rows, and nothing was wrong with any of them before.
+    fn is_traffic(&self) -> bool {
+        self.in_doubt.is_empty() && !self.rows.is_empty() && self.rows.iter().all(|f| f.since.traffic)
+    }
+}
+
 impl<R: Restored> Scan<'_, R> {
     /// Opens the cases: who owns what, what is missing, who waits for whom, what to do.
     pub(super) async fn cases(
         &mut self,
         findings: Vec<RowFinding>,
-        in_doubt: Vec<(EntityIx, RowState)>,
+        in_doubt: &[InDoubt],
         held: Vec<HeldOrder>,
     ) -> Result<Vec<FoundCase>> {
         let mut owners = Owners::default();
         let (mut drafts, single) = self.drafts(&mut owners, findings, in_doubt).await?;
+        for rows in drafts
+            .values_mut()
+            .filter(|d| d.is_traffic())
+            .map(|d| std::mem::take(&mut d.rows))
+        {
+            for finding in rows {
+                self.traffic[finding.entity] += 1;
+            }
+        }
+        drafts.retain(|_, d| !d.rows.is_empty() || !d.in_doubt.is_empty());
         let known = self.known_orders(&held).await?;
         for (n, order) in known.iter().enumerate() {
             let id = match order {
@@ -120,7 +137,7 @@ impl<R: Restored> Scan<'_, R> {
         &mut self,
         owners: &mut Owners,
         findings: Vec<RowFinding>,
-        in_doubt: Vec<(EntityIx, RowState)>,
+        in_doubt: &[InDoubt],
     ) -> Result<(BTreeMap<String, Draft>, Vec<RowId>)> {
         let mut drafts: BTreeMap<String, Draft> = BTreeMap::new();
         let mut single = Vec::new();
@@ -138,17 +155,10 @@ impl<R: Restored> Scan<'_, R> {
             draft.order = order;
             draft.rows.push(finding);
         }
-        let rows: Vec<RowId> = in_doubt
-            .iter()
-            .map(|(entity, row)| (*entity, row.key.as_str().into()))
-            .collect();
-        let orders = self.orders_of(owners, &rows).await?;
-        for ((_, row), order) in in_doubt.into_iter().zip(orders) {
-            // A plan that no order owns is nobody's order: there is none to be in doubt of.
-            let Some(order) = order else { continue };
+        for InDoubt { order, row } in in_doubt {
             let draft = drafts.entry(format!("{ORDER}:{order}")).or_default();
-            draft.order = Some(order);
-            draft.in_doubt.push(row);
+            draft.order = Some(order.as_str().into());
+            draft.in_doubt.push(row.clone());
         }
         Ok((drafts, single))
     }
@@ -231,6 +241,7 @@ impl<R: Restored> Scan<'_, R> {
             kind,
             undone: false,
             since_opening: false,
+            there_at_opening: None,
             fields: Vec::new(),
             evidence: Vec::new(),
             rows,
@@ -287,7 +298,8 @@ impl<R: Restored> Scan<'_, R> {
             key: found.key.into(),
             kind: found.kind,
             undone: false,
-            since_opening: false,
+            since_opening: found.since.moved,
+            there_at_opening: found.since.was_there,
             fields: found.fields,
             evidence: found.evidence,
             rows: Vec::new(),

@@ -1,5 +1,6 @@
 //! Row by row: what the log says of a key against the row under that key.
 
+use super::opening::{self, Baseline, Digest, Mark};
 use super::{RowFinding, Scan};
 use crate::domain::event::EventRef;
 use crate::domain::finding::{FieldDiff, Kind};
@@ -15,6 +16,7 @@ use serde_json::Value as Json;
 struct Candidate<'a> {
     row: LogRow<'a>,
     unequal: Vec<Unequal<'a>>,
+    digest: Digest,
 }
 
 struct Unequal<'a> {
@@ -35,14 +37,43 @@ struct Plan {
     compared: Vec<bool>,
 }
 
-impl<R: Restored> Scan<'_, R> {
+/// How the rows of one entity are held against the opening.
+struct Watch<'a> {
+    /// What is known of it; `None` where this is the first look.
+    opening: Option<&'a Baseline>,
+    /// The names of the columns that the digests cover, and where they stand in [`Plan::columns`].
+    columns: Vec<String>,
+    at: Vec<usize>,
+    /// What is learned by this look.
+    marks: Vec<Mark>,
+}
+
+impl Watch<'_> {
+    fn digest(&self, row: crate::restored::Row<'_>) -> Digest {
+        Digest::of(self.at.iter().map(|at| row.value(*at)))
+    }
+
+    /// Notes how a row stands that was not looked at before.
+    fn note(&mut self, key: &str, digest: Option<Digest>) {
+        if self
+            .opening
+            .is_none_or(|known| !known.whole && known.get(key).is_none())
+        {
+            self.marks.push(Mark::new(key, digest));
+        }
+    }
+}
+
+impl<'a, R: Restored> Scan<'a, R> {
     /// All row findings of one entity.
     pub(super) async fn compare_entity(&mut self, entity: EntityIx, out: &mut Vec<RowFinding>) -> Result<()> {
         let log = self.log;
         if log.len(entity) == 0 {
             return Ok(());
         }
-        let plan = self.plan(entity)?;
+        let mut plan = self.plan(entity)?;
+        let mut watch = self.watch(entity, &mut plan);
+        let from = out.len();
         let keys: Vec<&str> = log.rows(entity).map(LogRow::key).collect();
         let mut missing: HashMap<&str, LogRow<'_>> = HashMap::with_capacity(keys.len());
         for row in log.rows(entity) {
@@ -56,6 +87,8 @@ impl<R: Restored> Scan<'_, R> {
             let Some(row) = missing.remove(restored.key()) else {
                 return;
             };
+            let digest = watch.digest(restored);
+            watch.note(row.key(), Some(digest));
             let unequal: Vec<Unequal<'_>> = row
                 .fields()
                 .filter_map(|(column, log, by)| {
@@ -72,7 +105,7 @@ impl<R: Restored> Scan<'_, R> {
                 })
                 .collect();
             if !unequal.is_empty() || !row.exists() {
-                candidates.push(Candidate { row, unequal });
+                candidates.push(Candidate { row, unequal, digest });
             }
         };
         let table = &self.catalogue.tables[entity];
@@ -86,10 +119,80 @@ impl<R: Restored> Scan<'_, R> {
             }
         }
         self.ask_server(entity, &mut candidates).await?;
-        self.classify(entity, &plan, candidates, out).await?;
+        self.classify(entity, &plan, &watch, candidates, out).await?;
+        for key in missing.keys() {
+            watch.note(key, None);
+        }
         let mut lost: Vec<LogRow<'_>> = missing.into_values().filter(|row| row.exists()).collect();
         lost.sort_unstable_by(|a, b| a.key().cmp(b.key()));
-        self.lost_or_moved(entity, &plan, &lost, out).await
+        self.lost_or_moved(entity, &plan, &watch, &lost, out).await?;
+        self.remember(entity, watch, &out[from..]);
+        Ok(())
+    }
+
+    /// What is known of the entity's rows at the opening. The columns of its digests are read along, ignored by now or not.
+    fn watch(&mut self, entity: EntityIx, plan: &mut Plan) -> Watch<'a> {
+        let mapped: &Entity = &self.schema.entities[entity];
+        let table = &self.catalogue.tables[entity];
+        let known = self.past.opening.as_ref().and_then(|o| o.table(&mapped.name));
+        let mut watch = Watch {
+            opening: known,
+            columns: known.map(|k| k.columns.clone()).unwrap_or_default(),
+            at: Vec::new(),
+            marks: Vec::new(),
+        };
+        if known.is_none() {
+            let compared = table
+                .columns
+                .iter()
+                .zip(&plan.compared)
+                .filter(|(_, compared)| **compared);
+            watch.columns = compared.map(|(column, _)| column.name.clone()).collect();
+        }
+        for name in &watch.columns {
+            let Some(ix) = table.column(name) else {
+                self.warnings.push(format!(
+                    "{}: column {name:?} was there at the opening and is not any more: what moved since then cannot be told \
+                     from what the restore damaged",
+                    mapped.name
+                ));
+                watch.opening = None;
+                watch.at.clear();
+                break;
+            };
+            let at = plan.columns.iter().position(|c| *c == ix).unwrap_or_else(|| {
+                plan.columns.push(ix);
+                plan.columns.len() - 1
+            });
+            watch.at.push(at);
+        }
+        watch
+    }
+
+    /// Keeps what this look learned: rows not looked at before, and findings that the log brought since.
+    fn remember(&mut self, entity: EntityIx, mut watch: Watch<'_>, findings: &[RowFinding]) {
+        let mapped: &Entity = &self.schema.entities[entity];
+        if watch.at.len() < watch.columns.len() {
+            return;
+        }
+        let mut learned = Baseline::new(
+            mapped.name.clone(),
+            watch.columns,
+            false,
+            std::mem::take(&mut watch.marks),
+        );
+        let mut found = Vec::new();
+        for finding in findings.iter().filter(|f| !f.since.traffic) {
+            let known = watch
+                .opening
+                .and_then(|o| o.get(&finding.key))
+                .or_else(|| learned.get(&finding.key));
+            found.extend(known.filter(|mark| !mark.had_finding()).map(Mark::with_finding));
+        }
+        learned.extend(found);
+        if !learned.marks().is_empty() {
+            self.learned.push(learned);
+        }
     }
 
     fn plan(&self, entity: EntityIx) -> Result<Plan> {
@@ -156,6 +259,7 @@ impl<R: Restored> Scan<'_, R> {
         &mut self,
         entity: EntityIx,
         plan: &Plan,
+        watch: &Watch<'_>,
         candidates: Vec<Candidate<'_>>,
         out: &mut Vec<RowFinding>,
     ) -> Result<()> {
@@ -163,6 +267,7 @@ impl<R: Restored> Scan<'_, R> {
         let mut regressed: Vec<(RowFinding, Vec<Unequal<'_>>)> = Vec::new();
         for candidate in candidates {
             let row = candidate.row;
+            let since = opening::since(watch.opening, row.key(), Some(candidate.digest), row.exists());
             let reused: Vec<EventRef> = candidate
                 .unequal
                 .iter()
@@ -174,10 +279,12 @@ impl<R: Restored> Scan<'_, R> {
                 let mut events = reused;
                 events.extend(row.deleted_by());
                 finding.evidence = distinct(events).into_iter().map(|e| log.evidence(e)).collect();
+                finding.since = since;
                 out.push(finding);
             } else if let Some(by) = row.deleted_by().filter(|_| !row.exists()) {
                 let mut finding = RowFinding::new(entity, row.key(), Kind::Undeleted);
                 finding.evidence = vec![log.evidence(by)];
+                finding.since = since;
                 out.push(finding);
             } else {
                 let unequal: Vec<Unequal<'_>> = candidate
@@ -187,6 +294,7 @@ impl<R: Restored> Scan<'_, R> {
                     .collect();
                 if !unequal.is_empty() {
                     let mut finding = RowFinding::new(entity, row.key(), Kind::Regressed);
+                    finding.since = since;
                     let events = distinct(unequal.iter().map(|u| u.by).collect());
                     finding.fields = unequal
                         .iter()
@@ -254,6 +362,7 @@ impl<R: Restored> Scan<'_, R> {
         &mut self,
         entity: EntityIx,
         plan: &Plan,
+        watch: &Watch<'_>,
         lost: &[LogRow<'_>],
         out: &mut Vec<RowFinding>,
     ) -> Result<()> {
@@ -263,6 +372,7 @@ impl<R: Restored> Scan<'_, R> {
             let kind = if moved_to.is_some() { Kind::Moved } else { Kind::Lost };
             let mut finding = RowFinding::new(entity, row.key(), kind);
             finding.moved_to = moved_to;
+            finding.since = opening::since(watch.opening, row.key(), None, true);
             finding.evidence = row.events().into_iter().map(|e| self.log.evidence(e)).collect();
             out.push(finding);
         }
@@ -339,6 +449,7 @@ impl RowFinding {
             fields: Vec::new(),
             evidence: Vec::new(),
             moved_to: None,
+            since: opening::Since::default(),
         }
     }
 }

@@ -4,7 +4,8 @@
 //! [`run`] is the whole of it. `compare` reads the rows that the log names and says how they differ, `owners` finds the
 //! order behind each, `family` gathers an order's rows from both sides, `refs` asks whether what they refer to is there,
 //! `hold` does so for the orders that are still held, `cases` puts it together, `chain` orders who waits for whom,
-//! `advice` says what to do. Nothing here knows a driver: rows come through [`Restored`].
+//! `advice` says what to do. `opening` keeps how the rows stood when the attempt was first scanned, and tells what moved
+//! since. Nothing here knows a driver: rows come through [`Restored`].
 
 mod advice;
 mod cases;
@@ -12,10 +13,12 @@ mod chain;
 mod compare;
 mod family;
 mod hold;
+mod opening;
 mod owners;
 mod refs;
 mod report;
 
+pub use opening::{Baseline, InDoubt, Mark, Opening, Past};
 pub use report::{LogReport, ScanReport};
 
 use crate::config::Config;
@@ -24,10 +27,11 @@ use crate::domain::finding::{Evidence, FieldDiff, Kind, RowState};
 use crate::domain::progress::{Progress, Stage};
 use crate::domain::queue::Reject;
 use crate::domain::schema::{Catalogue, ColumnIx, EntityIx, ORDER, Schema};
-use crate::domain::{Error, Result};
+use crate::domain::{Error, Result, time};
 use crate::log::{Folded, LogInput, ReadError};
 use crate::restored::{Lookup, Restored};
 use hashbrown::HashSet;
+use owners::Owners;
 
 /// A row: its entity and its canonical key.
 type RowId = (EntityIx, Box<str>);
@@ -41,6 +45,8 @@ pub struct Outcome {
     pub cases: Vec<FoundCase>,
     /// Lines that were no events.
     pub rejects: Vec<Reject>,
+    /// How the rows stood, where no scan of the attempt was completed before; later, what is new in it.
+    pub opening: Option<Opening>,
 }
 
 /// A finding on a row, before it has a case.
@@ -52,6 +58,7 @@ struct RowFinding {
     fields: Vec<FieldDiff>,
     evidence: Vec<Evidence>,
     moved_to: Option<Box<str>>,
+    since: opening::Since,
 }
 
 /// One scan under way: what it reads from, and what it has to say on the side.
@@ -62,6 +69,11 @@ struct Scan<'a, R> {
     log: &'a Folded,
     restored: &'a mut R,
     progress: &'a Progress,
+    past: &'a Past,
+    /// What this scan learned of the rows' state at the opening.
+    learned: Vec<Baseline>,
+    /// By entity: rows that traffic moved, and that open no case.
+    traffic: Vec<u64>,
     warnings: Vec<String>,
 }
 
@@ -70,7 +82,12 @@ struct Scan<'a, R> {
 /// # Errors
 /// What the log or the database refuses, a configuration that does not fit the tables, or a scan that was cancelled; with
 /// the lines that were rejected until then.
-pub async fn run<R: Restored>(config: &Config, restored: &mut R, progress: &Progress) -> Result<Outcome, ReadError> {
+pub async fn run<R: Restored>(
+    config: &Config,
+    restored: &mut R,
+    past: &Past,
+    progress: &Progress,
+) -> Result<Outcome, ReadError> {
     if config.logs.is_empty() {
         return Err(
             Error::usage("no log is configured, so nothing is known of what really happened")
@@ -96,6 +113,7 @@ pub async fn run<R: Restored>(config: &Config, restored: &mut R, progress: &Prog
     let mut log = crate::log::read(&input, progress)?;
     let held = hold::read(config, &mut log)?;
     restored.snapshot(&catalogue).await?;
+    let at = time::now();
     let mut scan = Scan {
         config,
         schema: &config.schema,
@@ -103,38 +121,88 @@ pub async fn run<R: Restored>(config: &Config, restored: &mut R, progress: &Prog
         log: &log,
         restored,
         progress,
+        past,
+        learned: Vec::new(),
+        traffic: vec![0; config.schema.entities.len()],
         warnings: Vec::new(),
     };
-    let (findings, in_doubt) = scan.compare().await?;
-    let cases = scan.cases(findings, in_doubt, held).await?;
+    let findings = scan.compare().await?;
+    let in_doubt = scan.in_doubt().await?;
+    let cases = scan.cases(findings, &in_doubt, held).await?;
     scan.sequences().await?;
     let rows_read = scan.restored.rows_read();
     let mut warnings = log.warnings.clone();
     warnings.append(&mut scan.warnings);
-    let report = ScanReport::new(config, &log, &cases, rows_read, warnings);
+    let (learned, traffic) = (std::mem::take(&mut scan.learned), std::mem::take(&mut scan.traffic));
+    let mut report = ScanReport::new(config, &log, &cases, rows_read, warnings);
+    report.opening = Some(time::format(past.opening.as_ref().map_or(at, |o| o.at)));
+    report.since_opening = config
+        .schema
+        .entities
+        .iter()
+        .zip(traffic)
+        .map(|(e, n)| (e.name.clone(), n.into()))
+        .collect();
+    let opening = match &past.opening {
+        None => Some(Opening {
+            at,
+            tables: learned,
+            in_doubt,
+        }),
+        Some(known) => (!learned.is_empty()).then(|| Opening {
+            at: known.at,
+            tables: learned,
+            in_doubt: Vec::new(),
+        }),
+    };
     Ok(Outcome {
         report,
         cases,
         rejects: std::mem::take(&mut log.rejects),
+        opening,
     })
 }
 
 impl<R: Restored> Scan<'_, R> {
-    /// All row findings of all entities, and the rows that were in progress.
-    async fn compare(&mut self) -> Result<(Vec<RowFinding>, Vec<(EntityIx, RowState)>)> {
+    /// All row findings of all entities.
+    async fn compare(&mut self) -> Result<Vec<RowFinding>> {
         let total: usize = (0..self.schema.entities.len()).map(|e| self.log.len(e)).sum();
         self.progress.begin(Stage::Comparing, total as u64);
         let mut findings = Vec::new();
-        let mut in_doubt = Vec::new();
         for entity in 0..self.schema.entities.len() {
             self.check_cancelled()?;
             self.compare_entity(entity, &mut findings).await?;
-            self.rows_in_progress(entity, &mut in_doubt).await?;
         }
-        Ok((findings, in_doubt))
+        Ok(findings)
     }
 
-    /// The rows that were under way when the restore cut them off.
+    /// The rows that were under way when the restore cut them off, with their orders: read at the opening, remembered
+    /// from then on.
+    async fn in_doubt(&mut self) -> Result<Vec<InDoubt>> {
+        if let Some(opening) = &self.past.opening {
+            return Ok(opening.in_doubt.clone());
+        }
+        let mut rows = Vec::new();
+        for entity in 0..self.schema.entities.len() {
+            self.check_cancelled()?;
+            self.rows_in_progress(entity, &mut rows).await?;
+        }
+        let ids: Vec<RowId> = rows
+            .iter()
+            .map(|(entity, row)| (*entity, row.key.as_str().into()))
+            .collect();
+        let orders = self.orders_of(&mut Owners::default(), &ids).await?;
+        // A plan that no order owns is nobody's order: there is none to be in doubt of.
+        let owned = rows.into_iter().zip(orders).filter_map(|((_, row), order)| {
+            Some(InDoubt {
+                order: order?.into(),
+                row,
+            })
+        });
+        Ok(owned.collect())
+    }
+
+    /// Rows in a state that the schema names as in progress.
     async fn rows_in_progress(&mut self, entity: EntityIx, out: &mut Vec<(EntityIx, RowState)>) -> Result<()> {
         let mapped = &self.schema.entities[entity];
         let Some(state) = mapped.state.as_deref().filter(|_| !mapped.in_progress.is_empty()) else {

@@ -53,6 +53,10 @@ pub struct ScanReport {
     pub findings: serde_json::Map<String, serde_json::Value>,
     /// By order finding: orders.
     pub orders: serde_json::Map<String, serde_json::Value>,
+    /// When the rows stood as later scans remember them: the attempt's first completed scan. RFC 3339, UTC.
+    pub opening: Option<String>,
+    /// By entity: rows that differ from the log because traffic moved them after the opening, and that open no case.
+    pub since_opening: serde_json::Map<String, serde_json::Value>,
     /// What each source says of each entity.
     pub coverage: Vec<CoverageReport>,
     /// What a person should know besides.
@@ -109,6 +113,8 @@ impl ScanReport {
                 .iter()
                 .map(|kind| (kind.name().to_owned(), orders.get(kind).copied().unwrap_or(0).into()))
                 .collect(),
+            opening: None,
+            since_opening: serde_json::Map::new(),
             coverage: log
                 .coverage
                 .iter()

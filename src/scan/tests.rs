@@ -1,6 +1,6 @@
 //! The scan on small worlds: a log of a few lines against a `SQLite` database of a few rows.
 
-use super::{Outcome, run};
+use super::{Outcome, Past, run};
 use crate::domain::Result;
 use crate::domain::case::{FoundCase, Verb};
 use crate::domain::finding::Kind;
@@ -130,7 +130,7 @@ impl World {
             .enable_all()
             .build()
             .unwrap();
-        Ok(runtime.block_on(run(&config, &mut restored, &Progress::default()))?)
+        Ok(runtime.block_on(run(&config, &mut restored, &Past::default(), &Progress::default()))?)
     }
 
     fn scan(&self) -> Outcome {

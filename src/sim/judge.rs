@@ -7,7 +7,7 @@ use crate::domain::finding::Kind;
 use crate::domain::progress::Progress;
 use crate::domain::time;
 use crate::restored::sqlite::Sqlite;
-use crate::scan::{self, Outcome};
+use crate::scan::{self, Outcome, Past};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,7 +32,12 @@ fn scanned(incident: &Incident, meddle: &str) -> Outcome {
     let mut restored = Sqlite::open(&database).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime
-        .block_on(scan::run(&config, &mut restored, &Progress::default()))
+        .block_on(scan::run(
+            &config,
+            &mut restored,
+            &Past::default(),
+            &Progress::default(),
+        ))
         .unwrap()
 }
 

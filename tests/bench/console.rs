@@ -90,7 +90,7 @@ fn prepare() -> PathBuf {
         let mut ledger = Ledger::open(&config, false).unwrap();
         let report = serde_json::json!({"log": {"events": CASES}, "rows_read": CASES});
         ledger
-            .store_scan(&mut (1..=CASES).map(case), &[], &report, &Progress::default())
+            .store_scan(&mut (1..=CASES).map(case), &[], &report, None, &Progress::default())
             .unwrap();
         std::fs::write(made, "").unwrap();
         println!("ledger made in {:.0} s", began.elapsed().as_secs_f64());
@@ -126,6 +126,7 @@ fn case(n: u64) -> FoundCase {
             kind: if lost { Kind::Lost } else { Kind::Regressed },
             undone: false,
             since_opening: false,
+            there_at_opening: None,
             fields: if lost { vec![] } else { vec![difference] },
             evidence: vec![evidence],
             rows: vec![],

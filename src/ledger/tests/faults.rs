@@ -353,7 +353,7 @@ fn a_full_disk_refuses_and_forgets_nothing() {
     ledger.db.pragma_update(None, "max_page_count", pages).unwrap();
     let big = (0..500).map(|k| order(&format!("9{k}"), &[Kind::Lost]));
     let error = ledger
-        .store_scan(&mut big.into_iter(), &[], &json!({}), &Progress::default())
+        .store_scan(&mut big.into_iter(), &[], &json!({}), None, &Progress::default())
         .unwrap_err();
     assert!(error.what.contains("disk is full") && error.cure.is_some(), "{error}");
     let note = ledger.note("order:1", &"long ".repeat(10_000)).unwrap_err();

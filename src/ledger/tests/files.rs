@@ -65,7 +65,7 @@ fn a_newer_ledger_names_both_versions_and_the_cure() {
     room.sql("PRAGMA user_version = 99");
     let why = why(&room);
     assert!(
-        why.contains("version 99") && why.contains("up to 1") && why.contains("newer restitch"),
+        why.contains("version 99") && why.contains("up to 2") && why.contains("newer restitch"),
         "{why}"
     );
 }
@@ -111,7 +111,7 @@ fn readonly_looks_and_writes_nothing() {
     refused(looking.done("order:1", "done"));
     refused(looking.undo("order:1", "why not"));
     refused(looking.prove("order:1", Some(true), "read"));
-    refused(looking.store_scan(&mut std::iter::empty(), &[], &json!({}), &Progress::default()));
+    refused(looking.store_scan(&mut std::iter::empty(), &[], &json!({}), None, &Progress::default()));
     assert_eq!(trail(&ledger).len(), lines);
 }
 

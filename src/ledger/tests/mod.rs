@@ -112,6 +112,7 @@ pub(crate) fn finding(entity: &str, key: &str, kind: Kind) -> Finding {
         kind,
         undone: false,
         since_opening: false,
+        there_at_opening: None,
         fields: Vec::new(),
         evidence: vec![Evidence {
             source: "cdc".to_owned(),
@@ -184,7 +185,7 @@ pub(crate) fn waiting(key: &str, kinds: &[Kind], blockers: &[&str]) -> FoundCase
 pub(crate) fn store(ledger: &mut Ledger, cases: Vec<FoundCase>) -> ScanCounts {
     let report = json!({"attempt": 1});
     ledger
-        .store_scan(&mut cases.into_iter(), &[], &report, &Progress::default())
+        .store_scan(&mut cases.into_iter(), &[], &report, None, &Progress::default())
         .unwrap()
 }
 

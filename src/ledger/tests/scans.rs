@@ -262,7 +262,13 @@ fn a_stopped_scan_leaves_everything_as_it_was() {
     store(&mut ledger, vec![order("1", &[Kind::Lost])]);
     let progress = Progress::default();
     progress.cancel();
-    let stopped = ledger.store_scan(&mut [order("2", &[Kind::Lost])].into_iter(), &[], &json!({}), &progress);
+    let stopped = ledger.store_scan(
+        &mut [order("2", &[Kind::Lost])].into_iter(),
+        &[],
+        &json!({}),
+        None,
+        &progress,
+    );
     assert_eq!(stopped.unwrap_err().kind, ErrorKind::Failed);
     assert_eq!(labels(&ledger), ["SFO-1"]);
     assert_eq!(state(&ledger, "order:1"), State::Open);
@@ -286,6 +292,7 @@ fn rejects_and_the_report_are_those_of_the_last_scan() {
                 &mut std::iter::empty(),
                 &[reject(position)],
                 &json!({"at": position}),
+                None,
                 &Progress::default(),
             )
             .unwrap();
@@ -339,6 +346,6 @@ fn an_attempt_has_one_restore_point() {
     );
     room.config.incident.attempt = 2;
     let mut late = room.open("ana");
-    let stored = late.store_scan(&mut std::iter::empty(), &[], &json!({}), &Progress::default());
+    let stored = late.store_scan(&mut std::iter::empty(), &[], &json!({}), None, &Progress::default());
     assert!(refused(stored).contains("attempt 3"));
 }

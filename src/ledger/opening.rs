@@ -1,0 +1,168 @@
+//! What an attempt's first scan saw, kept for the later ones.
+
+use super::body::{packed, unpacked};
+use super::fault::Res;
+use super::{Ledger, Tx};
+use crate::domain::case::Verb;
+use crate::domain::{Error, Result};
+use crate::scan::{Baseline, Mark, Opening, Past};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::HashMap;
+
+/// Rows of one stored piece: about half a megabyte.
+const PIECE: usize = 1 << 16;
+
+impl Ledger {
+    /// What the next scan must know of the incident: the opening of this attempt, and what was decided.
+    pub fn past(&self) -> Result<Past> {
+        self.read(|db, incident| {
+            let mut statement = db.prepare_cached(
+                "SELECT id, verb FROM cases WHERE incident = ?1 AND verb IS NOT NULL AND state NOT IN ('open', 'gone')",
+            )?;
+            let mut rows = statement.query([incident])?;
+            let mut decided = HashMap::new();
+            while let Some(row) = rows.next()? {
+                let verb = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+                if let Some(verb) = Verb::of_name(verb) {
+                    decided.insert(row.get(0)?, verb);
+                }
+            }
+            Ok(Past {
+                opening: opening(db, incident, self.attempt)?,
+                decided,
+            })
+        })
+    }
+}
+
+fn opening(db: &Connection, incident: i64, attempt: u32) -> Res<Option<Opening>> {
+    let found: Option<(i64, Vec<u8>)> = db
+        .prepare_cached("SELECT at, in_doubt FROM openings WHERE incident = ?1 AND attempt = ?2")?
+        .query_row((incident, attempt), |r| Ok((r.get(0)?, r.get(1)?)))
+        .optional()?;
+    let Some((at, in_doubt)) = found else { return Ok(None) };
+    let mut statement = db.prepare_cached(
+        "SELECT entity, columns, whole, body FROM opening_rows WHERE incident = ?1 AND attempt = ?2 ORDER BY entity, nth",
+    )?;
+    let mut pieces = statement.query((incident, attempt))?;
+    let mut tables: Vec<(String, Vec<String>, bool, Vec<Mark>)> = Vec::new();
+    while let Some(piece) = pieces.next()? {
+        let entity: String = piece.get(0)?;
+        if tables.last().is_none_or(|t| t.0 != entity) {
+            let columns = serde_json::from_str(piece.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?)?;
+            tables.push((entity, columns, piece.get(2)?, Vec::new()));
+        }
+        if let Some(table) = tables.last_mut() {
+            let body = unpacked(piece.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?)?;
+            table.3.extend(marks(&body)?);
+        }
+    }
+    let tables = tables.into_iter();
+    Ok(Some(Opening {
+        at,
+        tables: tables
+            .map(|(entity, columns, whole, marks)| Baseline::new(entity, columns, whole, marks))
+            .collect(),
+        in_doubt: serde_json::from_slice(&unpacked(&in_doubt)?)?,
+    }))
+}
+
+impl Tx<'_> {
+    /// Keeps the opening of this attempt, or what a later scan learned of it. Of two scans that both took it at once the
+    /// first that ends counts.
+    pub(super) fn store_opening(&self, opening: &Opening) -> Res<()> {
+        let known: Option<i64> = self
+            .db
+            .query_row(
+                "SELECT at FROM openings WHERE incident = ?1 AND attempt = ?2",
+                (self.incident, self.attempt),
+                |r| r.get(0),
+            )
+            .optional()?;
+        match known {
+            Some(at) if at != opening.at => return Ok(()),
+            Some(_) => {}
+            None => {
+                self.db.execute(
+                    "INSERT INTO openings (incident, attempt, at, in_doubt) VALUES (?1, ?2, ?3, ?4)",
+                    params![
+                        self.incident,
+                        self.attempt,
+                        opening.at,
+                        packed(&serde_json::to_vec(&opening.in_doubt)?)?
+                    ],
+                )?;
+            }
+        }
+        for table in &opening.tables {
+            let columns = serde_json::to_string(&table.columns)?;
+            for piece in table.marks().chunks(PIECE) {
+                self.db
+                    .prepare_cached(
+                        "INSERT INTO opening_rows (incident, attempt, entity, nth, columns, whole, body)
+                         SELECT ?1, ?2, ?3, coalesce(max(nth), 0) + 1, ?4, ?5, ?6 FROM opening_rows
+                         WHERE incident = ?1 AND attempt = ?2 AND entity = ?3",
+                    )?
+                    .execute(params![
+                        self.incident,
+                        self.attempt,
+                        table.entity,
+                        columns,
+                        table.whole,
+                        packed(&bytes(piece))?
+                    ])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The keys as steps from one to the next, then the rows, each number's bytes apart: the high bytes of steps are alike,
+/// and a packer finds them.
+fn bytes(marks: &[Mark]) -> Vec<u8> {
+    let mut before = 0;
+    let steps: Vec<[u8; 8]> = marks
+        .iter()
+        .map(|m| {
+            let step = m.key.wrapping_sub(before);
+            before = m.key;
+            step.to_le_bytes()
+        })
+        .collect();
+    let rows: Vec<[u8; 8]> = marks.iter().map(|m| m.row.to_le_bytes()).collect();
+    let mut out = Vec::with_capacity(16 * marks.len());
+    for numbers in [&steps, &rows] {
+        for byte in 0..8 {
+            out.extend(numbers.iter().map(|n| n[byte]));
+        }
+    }
+    out
+}
+
+fn marks(bytes: &[u8]) -> Res<Vec<Mark>> {
+    if !bytes.len().is_multiple_of(16) {
+        return Err(
+            Error::failed("the opening cannot be read from the ledger: it is damaged")
+                .cure("was the file edited by hand? restore it from a copy")
+                .into(),
+        );
+    }
+    let n = bytes.len() / 16;
+    let number = |at: usize| {
+        let mut number = [0; 8];
+        for (byte, out) in number.iter_mut().enumerate() {
+            *out = bytes[at + byte * n];
+        }
+        u64::from_le_bytes(number)
+    };
+    let mut key = 0_u64;
+    Ok((0..n)
+        .map(|at| {
+            key = key.wrapping_add(number(at));
+            Mark {
+                key,
+                row: number(8 * n + at),
+            }
+        })
+        .collect())
+}
