@@ -1,12 +1,16 @@
-//! The long jobs that commands, console and demo share: a scan into the ledger, and the proof of decisions.
+//! The long jobs that commands, console and demo share: the gate, a scan into the ledger, and the proof of decisions.
 
-use crate::config::{Config, Database, DbUrl, secrets};
+use crate::config::{Config, Database, DbUrl, ScanConfig, SourceKind, secrets};
+use crate::domain::gate::Gate;
 use crate::domain::progress::Progress;
 use crate::domain::queue::ScanCounts;
 use crate::domain::{Error, Result};
 use crate::ledger::Ledger;
 use crate::log::ReadError;
 use crate::resolve::prove::{self, Proven};
+use crate::restore::gate::{self, Old};
+use crate::restored::Restored;
+use crate::restored::facts::Facts;
 use crate::restored::postgres::Postgres;
 use crate::restored::sqlite::Sqlite;
 use crate::scan::{self, Outcome, ScanReport};
@@ -66,6 +70,50 @@ pub fn prove(config: &Config, ledger: &mut Ledger, ids: Option<&[String]>, progr
             }
         }
     })
+}
+
+/// Asks whether it is the right database, at the right point; nothing is kept.
+pub fn gate(config: &Config) -> Result<Gate> {
+    runtime()?.block_on(async {
+        let database = restored(config)?;
+        let old = old_instances(config).await;
+        match &database.url {
+            DbUrl::Sqlite(path) => ask_gate(config, &old, &mut Sqlite::open(path)?).await,
+            DbUrl::Postgres { .. } => {
+                let mut server = Postgres::connect(&database, &config.scan).await?;
+                ask_gate(config, &old, &mut server).await
+            }
+        }
+    })
+}
+
+async fn ask_gate<R: Restored>(config: &Config, old: &[Old], restored: &mut R) -> Result<Gate> {
+    let catalogue = restored.catalogue(&config.schema).await.map_err(|e| e.what);
+    gate::check(config, old, restored, &catalogue).await
+}
+
+/// What the instances say of themselves that a `[[log]]` of source `database` names.
+async fn old_instances(config: &Config) -> Vec<Old> {
+    let mut all = Vec::new();
+    for log in config.logs.iter().filter(|log| log.source == SourceKind::Database) {
+        let facts = match &log.database {
+            Some(database) => facts_of(database, &config.scan).await.map_err(|e| e.what),
+            None => Err("its url is not configured".to_owned()),
+        };
+        all.push(Old {
+            name: log.name.clone(),
+            facts,
+        });
+    }
+    all
+}
+
+async fn facts_of(database: &Database, scan: &ScanConfig) -> Result<Facts> {
+    let database = secrets::with_password(database)?;
+    match &database.url {
+        DbUrl::Sqlite(path) => Sqlite::open(path)?.facts().await,
+        DbUrl::Postgres { .. } => Postgres::connect(&database, scan).await?.facts().await,
+    }
 }
 
 /// The restored database with its password.

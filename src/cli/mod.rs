@@ -9,6 +9,7 @@ mod console;
 mod deeds;
 mod demo;
 mod doctor;
+mod gate;
 mod man;
 pub mod out;
 mod parse;
@@ -35,7 +36,7 @@ use std::path::PathBuf;
 
 /// Everything is settled.
 const DONE: u8 = 0;
-/// Cases are left.
+/// Cases are left, or the gate is not green.
 const LEFT: u8 = 3;
 
 /// A console for the hours after a database restore.
@@ -44,7 +45,7 @@ const LEFT: u8 = 3;
     name = "restitch",
     version,
     max_term_width = 100,
-    after_help = "Exit codes: 0 done or all settled · 3 cases are left · 1 error · 2 usage or configuration · \
+    after_help = "Exit codes: 0 done, all settled or green · 3 cases are left, or not green · 1 error · 2 usage or configuration · \
                   4 refused · 5 audit chain broken · 6 unconfirmed\n`restitch demo` shows it on a made-up incident."
 )]
 pub struct Cli {
@@ -108,6 +109,8 @@ enum Command {
     PrintConfig,
     /// Check everything configured, one line each with the cure
     Doctor,
+    /// Is the restored database the right one, at the right point?
+    Gate,
     /// Read log and restored database, open and update cases
     Scan,
     /// List the cases
@@ -140,8 +143,7 @@ enum Command {
 
 /// Commands that the contract names and a later version brings.
 const LATER: &[&str] = &[
-    "preview", "restore", "gate", "takeover", "bulk", "approve", "reopen", "hold", "ledger", "report", "handover",
-    "signoff",
+    "preview", "restore", "takeover", "bulk", "approve", "reopen", "hold", "ledger", "report", "handover", "signoff",
 ];
 
 /// What a command works with.
@@ -223,6 +225,7 @@ impl Command {
             Self::Demo(args) => args.run(context),
             Self::PrintConfig => print_config::run(context),
             Self::Doctor => doctor::run(context),
+            Self::Gate => gate::run(context),
             Self::Scan => scan::run(context),
             Self::Cases(args) => args.run(context),
             Self::Show(args) => args.run(context),

@@ -5,6 +5,7 @@ use super::model::diff::{Group, Tally};
 use super::model::{Model, Scan, Setup, Source};
 use crate::domain::case::{Advice, FamilyField, FamilyRef, FamilyRow, FoundCase, State, Verb};
 use crate::domain::finding::{Evidence, FieldDiff, Finding, Kind, Missing, RowState};
+use crate::domain::gate::{Check, Gate, Light, Question};
 use crate::domain::phase::{Phase, PhaseLine, PhaseState};
 use crate::domain::queue::{CaseFile, CaseRow, Claim, Counts, Decision, HoldClock, Note};
 use serde_json::json;
@@ -465,6 +466,42 @@ pub fn scanned() -> Scan {
             "sequence om.orders_id_seq is behind the log: select setval('om.orders_id_seq', 1203)".to_owned(),
         ],
         coverage: vec!["cdc covers order from 13:58:12Z to 14:31:00Z".to_owned()],
+    }
+}
+
+/// A gate that found the old instance.
+pub fn red_gate() -> Gate {
+    let server = "old.example:5432/om (sees itself as 10.0.3.7:5432)";
+    let same = format!(
+        "this is the old instance: address, port and timeline are its own; restored {server}, old instance (before) {server}"
+    );
+    let checks = vec![
+        Check::new("address", Question::Database, Light::Red, same)
+            .cure("point [restored] url at the restored instance: this is the old one"),
+        Check::new(
+            "timeline",
+            Question::Database,
+            Light::Red,
+            "timeline 1, the old instance's",
+        ),
+        Check::new(
+            "recovery",
+            Question::Besides,
+            Light::Green,
+            "over: the server takes writes",
+        ),
+        Check::new(
+            "point",
+            Question::Point,
+            Light::CannotTell,
+            "the last commit replayed is not known",
+        )
+        .cure("look into the log that the server wrote while it recovered"),
+    ];
+    Gate {
+        attempt: 1,
+        at: NOW - 40_000_000,
+        checks,
     }
 }
 

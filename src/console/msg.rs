@@ -3,8 +3,9 @@
 use super::effect::Deed;
 use super::model::case::Loaded;
 use super::model::diff::{Behind, Group, GroupKey};
-use super::model::{Feed, RedGate, Scan, Source};
+use super::model::{Feed, Scan, Source};
 use crate::domain::Result;
+use crate::domain::gate::Gate;
 use crate::domain::phase::PhaseLine;
 use crate::domain::queue::{CaseRow, Counts, HoldClock};
 use crossterm::event::KeyEvent;
@@ -50,8 +51,8 @@ pub enum Msg {
         /// The hold.
         hold: Option<HoldClock>,
     },
-    /// The gate, when somebody looked and it is red.
-    Gate(Option<RedGate>),
+    /// The gate as somebody last found it; `None` where nobody looked.
+    Gate(Option<Gate>),
     /// A case was read; `None`: the ledger has none of this id.
     Case {
         /// The number of the reading.

@@ -1,12 +1,14 @@
 //! The words of the trade as types. No I/O, no async, no terminal.
 //!
 //! [`schema`] names the site's tables, [`value`] what stands in their columns, [`event`] what the log says of a row,
-//! [`finding`] what a scan finds, [`case`] what a person decides, [`phase`] how far a restore is.
+//! [`finding`] what a scan finds, [`case`] what a person decides, [`phase`] how far a restore is, [`gate`] whether it is
+//! the right one.
 
 pub mod case;
 pub mod error;
 pub mod event;
 pub mod finding;
+pub mod gate;
 pub mod phase;
 pub mod progress;
 pub mod queue;

@@ -1,13 +1,16 @@
 //! How far the restore is, and what the hold is about to lose.
 
-use super::Ledger;
 use super::audit::Deed;
+use super::fault::Res;
+use super::{Ledger, Tx};
+use crate::domain::gate::{Gate, Light};
 use crate::domain::phase::{Phase, PhaseLine, PhaseState};
 use crate::domain::queue::HoldClock;
 use crate::domain::{Error, Result};
 use rusqlite::{OptionalExtension, params};
 
 const HOLD_CLOCK: &str = "hold-clock";
+const GATE: &str = "gate";
 
 impl Ledger {
     /// Every phase in order; one that nobody spoke of waits.
@@ -51,29 +54,51 @@ impl Ledger {
         };
         self.deed(deed, |tx| {
             tx.require_operator()?;
-            let before: Option<String> = tx
-                .db
-                .query_row(
-                    "SELECT state FROM phases WHERE incident = ?1 AND phase = ?2",
-                    (tx.incident, line.phase.name()),
-                    |r| r.get(0),
-                )
+            tx.put_phase(line, why)
+        })
+    }
+
+    /// The gate of this attempt as somebody last found it; `None` where nobody looked.
+    pub fn gate(&self) -> Result<Option<Gate>> {
+        let attempt = self.attempt;
+        self.read(|db, incident| {
+            let found: Option<String> = db
+                .prepare_cached("SELECT value FROM facts WHERE incident = ?1 AND name = ?2")?
+                .query_row((incident, GATE), |r| r.get(0))
                 .optional()?;
+            let gate: Option<Gate> = found.map(|json| serde_json::from_str(&json)).transpose()?;
+            Ok(gate.filter(|gate| gate.attempt == attempt))
+        })
+    }
+
+    /// Keeps the gate as it was found, and its phase with it. `despite` is why somebody goes on although it is red.
+    pub fn keep_gate(&mut self, gate: &Gate, despite: Option<&str>) -> Result<()> {
+        let json = serde_json::to_string(gate).map_err(|e| Error::failed(e.to_string()))?;
+        let words = gate.words();
+        let deed = Deed {
+            action: "phase",
+            ..Deed::default()
+        };
+        self.deed(deed, |tx| {
             tx.db.execute(
-                "INSERT OR REPLACE INTO phases (incident, phase, state, since, took, evidence, per_mille)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                params![
-                    tx.incident,
-                    line.phase.name(),
-                    line.state.name(),
-                    line.since,
-                    line.took,
-                    line.evidence,
-                    line.per_mille
-                ],
+                "INSERT OR REPLACE INTO facts (incident, name, value) VALUES (?1, ?2, ?3)",
+                (tx.incident, GATE, &json),
             )?;
-            if before.as_deref() != Some(line.state.name()) {
-                let why = format!("{} {}: {why}", line.phase.name(), line.state.name());
+            let line = PhaseLine {
+                phase: Phase::Gate,
+                state: match gate.light() {
+                    Light::Green => PhaseState::Done,
+                    Light::CannotTell => PhaseState::Waiting,
+                    Light::Red => PhaseState::Failed,
+                },
+                since: Some(gate.at),
+                took: None,
+                evidence: words.clone(),
+                per_mille: None,
+            };
+            tx.put_phase(&line, &words)?;
+            if let Some(reason) = despite {
+                let why = format!("gate red, and scanned despite it: {reason}; {words}");
                 tx.audit(Deed {
                     outcome: "ok",
                     why: Some(&why),
@@ -81,6 +106,17 @@ impl Ledger {
                 })?;
             }
             Ok(())
+        })
+    }
+
+    /// Whether this attempt was scanned before.
+    pub fn was_scanned(&self) -> Result<bool> {
+        let attempt = self.attempt;
+        self.read(|db, incident| {
+            let scans = db
+                .prepare_cached("SELECT count(*) FROM scans WHERE incident = ?1 AND attempt = ?2")?
+                .query_row((incident, attempt), |r| r.get::<_, i64>(0))?;
+            Ok(scans > 0)
         })
     }
 
@@ -112,5 +148,42 @@ impl Ledger {
             )?;
             Ok(())
         })
+    }
+}
+
+impl Tx<'_> {
+    /// Writes how a phase stands; a change of its state goes into the audit trail.
+    fn put_phase(&self, line: &PhaseLine, why: &str) -> Res<()> {
+        let before: Option<String> = self
+            .db
+            .query_row(
+                "SELECT state FROM phases WHERE incident = ?1 AND phase = ?2",
+                (self.incident, line.phase.name()),
+                |r| r.get(0),
+            )
+            .optional()?;
+        self.db.execute(
+            "INSERT OR REPLACE INTO phases (incident, phase, state, since, took, evidence, per_mille)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                self.incident,
+                line.phase.name(),
+                line.state.name(),
+                line.since,
+                line.took,
+                line.evidence,
+                line.per_mille
+            ],
+        )?;
+        if before.as_deref() != Some(line.state.name()) {
+            let why = format!("{} {}: {why}", line.phase.name(), line.state.name());
+            self.audit(Deed {
+                action: "phase",
+                outcome: "ok",
+                why: Some(&why),
+                ..Deed::default()
+            })?;
+        }
+        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! The restored database, as read: one trait, PostgreSQL and SQLite behind it.
 
+pub mod facts;
 pub mod pg;
 pub mod postgres;
 pub mod sqlite;
@@ -7,6 +8,7 @@ pub mod sqlite;
 use crate::domain::schema::{Catalogue, Column, ColumnIx, EntityIx, Schema, Table};
 use crate::domain::value::{self, ColumnType};
 use crate::domain::{Error, Result};
+use facts::{Facts, Known, Newest, Shape, Stamped};
 use std::collections::HashMap;
 use std::future::Future;
 
@@ -167,6 +169,19 @@ pub trait Restored: Send {
 
     /// The sequences that feed key columns of this entity, with their next values.
     fn sequences(&mut self, entity: EntityIx) -> impl Future<Output = Result<Vec<Sequence>>> + Send;
+
+    /// What the database says of itself. What cannot be read is not known, never an error.
+    fn facts(&mut self) -> impl Future<Output = Result<Facts>> + Send;
+
+    /// Runs a statement of the site's own that gives one boolean, in a session that cannot write and with a time limit;
+    /// not known where it fails or gives anything else.
+    fn check(&mut self, sql: &str) -> impl Future<Output = Result<Known<bool>>> + Send;
+
+    /// The newest rows of a table by a column of time, the newest first; those without a time are left out.
+    fn newest(&mut self, entity: EntityIx, asked: Newest) -> impl Future<Output = Result<Vec<Stamped>>> + Send;
+
+    /// Every table that this user may read, mapped or not.
+    fn shapes(&mut self) -> impl Future<Output = Result<Vec<Shape>>> + Send;
 
     /// Rows handed out so far, for the report.
     fn rows_read(&self) -> u64;

@@ -1,5 +1,8 @@
 //! The restored database in a SQLite file, as the demo has it: columns declared with PostgreSQL's type names.
 
+mod facts;
+
+use super::facts::{Facts, Known, Newest, Shape, Stamped};
 use super::{Lookup, LookupCost, Restored, Row, RowBuf, Sequence, check_columns, check_targets, no_table, pg::quoted};
 use crate::domain::schema::{Catalogue, Column, ColumnIx, EntityIx, Schema, Table};
 use crate::domain::value::{self, ColumnType, LogKind, LogValue, Same, split_key};
@@ -328,6 +331,23 @@ impl Restored for Sqlite {
     async fn sequences(&mut self, entity: EntityIx) -> Result<Vec<Sequence>> {
         self.next_values(self.table(entity)?)
             .map_err(|e| self.error("reading the sequences", &e))
+    }
+
+    async fn facts(&mut self) -> Result<Facts> {
+        Ok(self.facts_of_file())
+    }
+
+    async fn check(&mut self, sql: &str) -> Result<Known<bool>> {
+        Ok(self.check_of_site(sql))
+    }
+
+    async fn newest(&mut self, entity: EntityIx, asked: Newest) -> Result<Vec<Stamped>> {
+        self.newest_rows(entity, asked)
+            .map_err(|e| self.error("reading the newest rows", &e))
+    }
+
+    async fn shapes(&mut self) -> Result<Vec<Shape>> {
+        self.all_shapes().map_err(|e| self.error("reading the catalogue", &e))
     }
 
     fn rows_read(&self) -> u64 {

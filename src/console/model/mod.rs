@@ -9,6 +9,7 @@ pub mod queue;
 pub mod table;
 
 use crate::domain::Error;
+use crate::domain::gate::Gate;
 use crate::domain::phase::PhaseLine;
 use crate::domain::progress::Stage;
 use crate::domain::queue::{Counts, HoldClock};
@@ -178,13 +179,6 @@ pub enum Scan {
     },
 }
 
-/// Whether the gate is open, where somebody looked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RedGate {
-    /// Which check is red, and what it read.
-    pub why: String,
-}
-
 /// A line about what was just done, gone with the next key or after some seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
@@ -229,8 +223,8 @@ pub struct Model {
     pub scan: Scan,
     /// Ages of the sources.
     pub sources: Vec<Source>,
-    /// The gate, when red.
-    pub red_gate: Option<RedGate>,
+    /// The gate, where somebody looked.
+    pub gate: Option<Gate>,
     /// What was just done.
     pub notice: Option<Notice>,
     /// Background tasks that died, and why.

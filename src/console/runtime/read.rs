@@ -105,7 +105,10 @@ pub fn sums(shared: &Shared) -> Result<()> {
         let job = shared.sums.next();
         bug_on_purpose("sums");
         shared.mailbox.tell(match job {
-            SumsJob::Overview => overview(&ledger)?,
+            SumsJob::Overview => {
+                shared.mailbox.tell(Msg::Gate(ledger.gate()?));
+                overview(&ledger)?
+            }
             SumsJob::Some(ids) => {
                 let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
                 Msg::Patched(ledger.rows_of(&ids)?)

@@ -36,7 +36,7 @@ pub fn take(model: &mut Model, msg: Msg, out: &mut Vec<Effect>) {
             model.phases = Some(phases);
             model.hold = hold;
         }
-        Msg::Gate(gate) => model.red_gate = gate,
+        Msg::Gate(gate) => model.gate = gate,
         Msg::Case { reading, case } => {
             if reading == model.case.reading {
                 model.case.missing = case.is_none();

@@ -6,6 +6,7 @@ use crate::console::model::overlay::Overlay;
 use crate::console::model::{Model, Scan, Source, View};
 use crate::console::pane::value::{count, instant, span};
 use crate::console::widget::{Pen, Strip};
+use crate::domain::gate::Gate;
 use crate::domain::queue::HoldClock;
 use crate::domain::time;
 use crate::safe;
@@ -47,8 +48,12 @@ pub fn scanning(model: &Model, pen: &mut Pen<'_>, rule: Rect) {
 }
 
 fn incident(model: &Model, width: usize) -> Strip<'static> {
-    let right = |short: bool| match &model.red_gate {
-        Some(gate) => Strip::new().with(Tone::Loud, safe!(" RED GATE: {} ", Safe::of(&gate.why))),
+    let right = |short: bool| match model.gate.as_ref().and_then(Gate::red) {
+        Some(red) => {
+            let words = safe!("RED GATE: {}: {}", Safe::of(&red.check), Safe::of(&red.what));
+            let room = width.saturating_sub(attempt(model, 0).width() + 5);
+            Strip::new().with(Tone::Loud, safe!(" {} ", words.clip(room)))
+        }
         None => model
             .hold
             .as_ref()

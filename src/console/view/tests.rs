@@ -5,7 +5,7 @@ use crate::console::fixture;
 use crate::console::keymap::Key;
 use crate::console::model::diff::{Inside, behind};
 use crate::console::model::overlay::{Layer, Overlay};
-use crate::console::model::{Feed, Model, RedGate, Scan, Source, View};
+use crate::console::model::{Feed, Model, Scan, Source, View};
 use crate::console::msg::Msg;
 use crate::console::update::update;
 use crate::console::widget::snapshot;
@@ -99,9 +99,7 @@ fn screens() -> Vec<(&'static str, Model)> {
         late_after: 1,
     };
     sad.sources = vec![lost("restored"), lost("ledger")];
-    sad.red_gate = Some(RedGate {
-        why: "this is the old instance".to_owned(),
-    });
+    sad.gate = Some(fixture::red_gate());
     sad.dead = vec![
         (Feed::Rows, "no answer".to_owned()),
         (Feed::Scan, "panicked".to_owned()),
@@ -234,7 +232,7 @@ fn a_lost_source_and_a_red_gate_are_on_every_view() {
     for view in View::ALL {
         model.view = view;
         let text = snapshot::text(&snapshot::draw(&mut model, 80, 24)).join("\n");
-        assert!(text.contains("RED GATE: this is the old instance"), "{text}");
+        assert!(text.contains("RED GATE: address: this is the old inst"), "{text}");
         assert!(text.contains("restored LOST 0:41"), "{text}");
         assert!(text.contains("as of 14:40:07Z"), "{text}");
     }

@@ -1,9 +1,11 @@
 //! The restored database in PostgreSQL: read-only sessions that share one exported snapshot.
 
 mod catalogue;
+mod facts;
 mod lookup;
 mod values;
 
+use super::facts::{Facts, Known, Newest, Shape, Stamped};
 use super::pg::{self, Connection, Session};
 use super::{Lookup, LookupCost, Restored, Row, Sequence};
 use crate::config::{Database, ScanConfig};
@@ -342,6 +344,27 @@ impl Restored for Postgres {
             }
         }
         Ok(found)
+    }
+
+    async fn facts(&mut self) -> Result<Facts> {
+        Ok(facts::facts(self.judge().await?).await)
+    }
+
+    async fn check(&mut self, sql: &str) -> Result<Known<bool>> {
+        facts::check(self.judge().await?, sql).await
+    }
+
+    async fn newest(&mut self, entity: EntityIx, asked: Newest) -> Result<Vec<Stamped>> {
+        self.judge().await?;
+        let judge = self
+            .judge
+            .as_ref()
+            .ok_or_else(|| Error::failed("not connected to the restored database"))?;
+        facts::newest(judge, self.relation(entity)?, asked).await
+    }
+
+    async fn shapes(&mut self) -> Result<Vec<Shape>> {
+        facts::shapes(self.judge().await?).await
     }
 
     fn rows_read(&self) -> u64 {
