@@ -124,6 +124,11 @@ fn bad_change(node: &Node, schema: &Schema) -> Result<BadChange> {
             None => BTreeMap::new(),
         },
     };
+    if bad == BadChange::default() {
+        return Err(fields
+            .wrong("incident.bad says nothing of the bad change, so every event would be it")
+            .cure("give one or more of from, to, transaction, actor, entity, where"));
+    }
     if let (Some(name), Some(field)) = (&bad.entity, fields.get("entity"))
         && schema.index(name).is_none()
     {

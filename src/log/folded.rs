@@ -1,6 +1,6 @@
 //! What the log says, row by row.
 
-use super::fold::{Row, Rows, Stamp};
+use super::fold::{Reading, Row, Rows, Stamp};
 use super::source::Part;
 use super::{Coverage, LogStats, SourceGap};
 use crate::domain::event::{EventRef, Position};
@@ -62,6 +62,30 @@ impl Folded {
     /// The row under this canonical key.
     pub fn get(&self, entity: EntityIx, key: &str) -> Option<LogRow<'_>> {
         self.rows.get(entity, key).map(LogRow)
+    }
+
+    /// The row as if the bad change had not been: `None` where it did not touch the row, which is then as [`Folded::get`]
+    /// says; `Some(None)` where nothing else tells of it.
+    pub fn without_bad(&self, entity: EntityIx, key: &str) -> Option<Option<LogRow<'_>>> {
+        let row = self.rows.aside(Reading::WithoutBad, entity, key)?;
+        Some(row.is_told().then_some(LogRow(row)))
+    }
+
+    /// The keys of the rows that the bad change touched, in no order.
+    pub fn touched_by_bad(&self, entity: EntityIx) -> impl Iterator<Item = &str> {
+        self.rows.asides(Reading::WithoutBad, entity).map(Row::key)
+    }
+
+    /// The keys of the first some thousand rows that were touched after T, in no order, each with the row as at T: `None`
+    /// where the log did not tell of it until then.
+    pub fn at_t(&self, entity: EntityIx) -> impl Iterator<Item = (&str, Option<LogRow<'_>>)> {
+        let rows = self.rows.asides(Reading::AtT, entity);
+        rows.map(|row| (row.key(), row.is_told().then_some(LogRow(row))))
+    }
+
+    /// Whether [`Folded::at_t`] has every row of the entity that was touched after T.
+    pub fn at_t_is_whole(&self, entity: EntityIx) -> bool {
+        self.rows.aside_is_whole(Reading::AtT, entity)
     }
 
     /// The largest key seen, where the key is one integer column; deleted rows count.

@@ -7,6 +7,7 @@
 //! | [`mod@format`] | one decoder a format |
 //! | [`hold`] | the orders that wait, where the hold is a file |
 //! | `fold` | the newest value of every column of every key |
+//! | `wants` | which second readings are kept: without the bad change, as at T |
 //! | [`hold`] | the orders that wait in the hold |
 
 pub mod format;
@@ -19,10 +20,12 @@ mod json;
 mod read;
 mod rejects;
 mod source;
+mod wants;
 
 pub use folded::{Folded, LogRow};
 pub use glance::{Glance, glance};
 pub use read::{LogInput, ReadError, read};
+pub use wants::Wants;
 
 use crate::domain::event::{EventRef, Gap};
 

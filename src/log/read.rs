@@ -5,6 +5,7 @@ use super::folded::{Folded, SourceNames};
 use super::format::{self, FormatContext, Line};
 use super::rejects::Rejects;
 use super::source::{Block, Source};
+use super::wants::{Sieve, Wants};
 use super::{Coverage, LogStats, SourceGap};
 use crate::config::{FormatKind, LogConfig, OrderBy};
 use crate::domain::event::{Change, Op};
@@ -29,6 +30,8 @@ pub struct LogInput<'a> {
     pub catalogue: &'a Catalogue,
     /// Share of rejected lines, 0 to 1, above which reading fails.
     pub reject_limit: f64,
+    /// Second readings of the rows.
+    pub wants: Wants<'a>,
 }
 
 /// Why the logs could not be read, and what was rejected until then.
@@ -68,26 +71,34 @@ pub fn read(input: &LogInput<'_>, progress: &Progress) -> Result<Folded, ReadErr
             .at("[[log]]")
             .into());
     }
+    let sieve = Sieve::new(input.wants, input.schema, input.catalogue)?;
     let mut sources = Vec::new();
     for log in input.logs {
         sources.push(open(log, progress)?);
     }
     progress.begin(Stage::ReadingLog, sources.iter().map(Source::size).sum());
     let hasher = RandomState::default();
-    let mut all: Option<Fold> = None;
+    let mut folds = Vec::new();
     let mut total = Total::default();
     for (ix, (log, source)) in input.logs.iter().zip(sources).enumerate() {
-        let fold = read_source(input, ix, log, &source, hasher.clone(), progress, &mut total)?;
+        let fold = read_source(input, &sieve, ix, log, &source, hasher.clone(), progress, &mut total)?;
         total.names.push(SourceNames {
             name: log.name.clone(),
             parts: source.parts().to_vec(),
         });
-        match &mut all {
-            Some(all) => fold::merge(all, fold, input.catalogue),
-            None => all = Some(fold),
-        }
+        folds.push(fold);
     }
-    let fold = all.unwrap_or_else(|| Fold::new(0, Rules::default(), hasher));
+    let until: Vec<Vec<Option<i64>>> = total
+        .coverage
+        .chunks(input.schema.entities.len().max(1))
+        .map(|of_source| of_source.iter().map(|c| c.last).collect())
+        .collect();
+    let sources = fold::Sources {
+        catalogue: input.catalogue,
+        until: &until,
+        as_at: input.wants.as_at,
+    };
+    let fold = fold::merge(folds, &sources).unwrap_or_else(|| Fold::new(0, Rules::default(), sieve.kept(), hasher));
     Ok(Folded {
         stats: total.stats,
         coverage: total.coverage,
@@ -141,6 +152,7 @@ fn first_has_version(source: &Source<'_>) -> Result<bool> {
 
 fn read_source(
     input: &LogInput<'_>,
+    sieve: &Sieve<'_>,
     ix: usize,
     log: &LogConfig,
     source: &Source<'_>,
@@ -152,10 +164,10 @@ fn read_source(
         Some(order) => order == OrderBy::Version,
         None => log.format == FormatKind::Native && first_has_version(source)?,
     };
-    let mut fold = Fold::new(input.schema.entities.len(), Rules { versions }, hasher);
+    let mut fold = Fold::new(input.schema.entities.len(), Rules { versions }, sieve.kept(), hasher);
     let failed = AtomicBool::new(false);
     let worker = || {
-        let mut worker = Worker::new(input, ix, log.format, versions, &fold);
+        let mut worker = Worker::new(input, sieve, (ix, log.format, versions), &fold);
         let result = worker.run(source, progress, &failed);
         failed.fetch_or(result.is_err(), Ordering::Relaxed);
         (worker.found, worker.ctx.unknown(), result)
@@ -331,14 +343,25 @@ struct Worker<'i> {
     format: FormatKind,
     versions: bool,
     fold: &'i Fold,
+    sieve: &'i Sieve<'i>,
     batch: Batch,
     found: Found,
 }
 
 impl<'i> Worker<'i> {
-    fn new(input: &LogInput<'i>, source: usize, format: FormatKind, versions: bool, fold: &'i Fold) -> Self {
+    fn new(
+        input: &LogInput<'i>,
+        sieve: &'i Sieve<'i>,
+        (source, format, versions): (usize, FormatKind, bool),
+        fold: &'i Fold,
+    ) -> Self {
+        let mut ctx = FormatContext::new(input.schema, input.catalogue);
+        for entity in 0..input.schema.entities.len() {
+            ctx.want(entity, sieve.columns(entity));
+        }
         Self {
-            ctx: FormatContext::new(input.schema, input.catalogue),
+            ctx,
+            sieve,
             source,
             format,
             versions,
@@ -402,12 +425,13 @@ impl<'i> Worker<'i> {
             format,
             versions,
             fold,
+            sieve,
             batch,
             found,
         } = self;
         let place = (*source, part, number);
         let decoded = format::decode(*format, ctx, line, &mut |change| {
-            if let Err(e) = take(change, place, *versions, (*fold, batch), found) {
+            if let Err(e) = take(change, place, *versions, (*fold, *sieve, batch), found) {
                 first_error.get_or_insert(e);
             }
         });
@@ -436,7 +460,7 @@ fn take(
     mut change: Change<'_>,
     place: (usize, usize, u64),
     versions: bool,
-    (fold, batch): (&Fold, &mut Batch),
+    (fold, sieve, batch): (&Fold, &Sieve<'_>, &mut Batch),
     found: &mut Found,
 ) -> Result<(), String> {
     let version = if versions {
@@ -448,6 +472,7 @@ fn take(
     };
     let by = Stamp::new(version, change.position, place, change.at);
     let entity = change.entity;
+    let left_out = sieve.left_out(&change);
     if let Some(at) = change.at {
         found.spans[entity] = widest(found.spans[entity], Some((at, at)));
     }
@@ -459,17 +484,18 @@ fn take(
     }
     let fields: &[(u16, LogValue<'_>)] = &change.fields;
     match change.op {
-        Op::Insert | Op::Upsert => fold.gather(batch, (entity, &change.key), Says::Exists, by, fields),
-        Op::Delete => fold.gather(batch, (entity, &change.key), Says::Gone, by, fields),
-        Op::Truncate => found.truncates.push(Truncate { entity, by }),
+        Op::Insert | Op::Upsert => fold.gather(batch, (entity, &change.key), Says::Exists, (by, left_out), fields),
+        Op::Delete => fold.gather(batch, (entity, &change.key), Says::Gone, (by, left_out), fields),
+        Op::Truncate => found.truncates.push(Truncate { entity, by, left_out }),
     }
     if let Some(from) = change.moved_from {
-        fold.gather(batch, (entity, &from), Says::Moved, by, &[]);
+        fold.gather(batch, (entity, &from), Says::Moved, (by, left_out), &[]);
         found.moves.push(Move {
             entity,
             from: from.as_ref().into(),
             to: change.key.as_ref().into(),
             by,
+            left_out,
         });
     }
     Ok(())

@@ -28,7 +28,7 @@ use crate::domain::progress::{Progress, Stage};
 use crate::domain::queue::Reject;
 use crate::domain::schema::{Catalogue, ColumnIx, EntityIx, ORDER, Schema};
 use crate::domain::{Error, Result, time};
-use crate::log::{Folded, LogInput, ReadError};
+use crate::log::{Folded, LogInput, ReadError, Wants};
 use crate::restored::{Lookup, Restored};
 use hashbrown::HashSet;
 use owners::Owners;
@@ -109,6 +109,10 @@ pub async fn run<R: Restored>(
         schema: &config.schema,
         catalogue: &catalogue,
         reject_limit: config.scan.reject_limit,
+        wants: Wants {
+            without: config.incident.bad.as_ref(),
+            as_at: None,
+        },
     };
     let mut log = crate::log::read(&input, progress)?;
     let held = hold::read(config, &mut log)?;

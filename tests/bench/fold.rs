@@ -17,7 +17,7 @@ use restitch::config::{FormatKind, LogConfig};
 use restitch::domain::progress::Progress;
 use restitch::domain::schema::{Catalogue, Column, Entity, Schema, Table};
 use restitch::domain::value::ColumnType;
-use restitch::log::{LogInput, read};
+use restitch::log::{LogInput, Wants, read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -95,6 +95,7 @@ fn fold(path: &str) {
         schema: &schema,
         catalogue: &catalogue,
         reject_limit: 0.0,
+        wants: Wants::default(),
     };
     let start = Instant::now();
     let folded = read(&input, &Progress::default())

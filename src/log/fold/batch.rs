@@ -4,6 +4,7 @@
 //! wait for one another. So the events of a block are gathered, sorted by shard, and each step is taken for all of them
 //! before the next: then the processor waits for many rows at once, and locks a shard once for all of them.
 
+use super::aside::LeftOut;
 use super::fields::{Encoded, encode};
 use super::stamp::Stamp;
 use crate::domain::schema::{ColumnIx, EntityIx};
@@ -27,6 +28,7 @@ pub(super) struct Event {
     pub hash: u64,
     pub entity: EntityIx,
     pub says: Says,
+    pub left_out: LeftOut,
     key: (usize, usize),
     fields: (usize, usize),
 }
@@ -45,7 +47,7 @@ impl Batch {
         &mut self,
         (entity, key, hash): (EntityIx, &str, u64),
         says: Says,
-        by: Stamp,
+        (by, left_out): (Stamp, LeftOut),
         fields: &[(ColumnIx, LogValue<'_>)],
     ) {
         let from = self.bytes.len();
@@ -57,6 +59,7 @@ impl Batch {
             hash,
             entity,
             says,
+            left_out,
             key: (from, middle),
             fields: (middle, self.bytes.len()),
         });

@@ -4,14 +4,18 @@
 //! one shard after the other for all of its events at once; with more shards than readers nobody waits, and nothing is
 //! left to merge at the end.
 
+mod aside;
 mod batch;
 mod fields;
 mod finish;
+mod merge;
 mod row;
 mod stamp;
 
+pub(super) use aside::{AsAt, LeftOut, Reading};
 pub(super) use batch::{Batch, Says};
-pub(super) use finish::{Rows, finish, merge};
+pub(super) use finish::{Rows, finish};
+pub(super) use merge::{Sources, merge};
 pub(super) use row::{Row, Rules};
 pub(super) use stamp::{MOST_FILES, MOST_SOURCES, Stamp};
 
@@ -38,6 +42,8 @@ pub(super) struct Fold {
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     pub tables: Vec<Table>,
+    /// Second readings; none unless they are asked for.
+    pub asides: Vec<aside::Aside>,
     scratch: Vec<u8>,
     /// Where the rows of a batch seem to be.
     found: Vec<u32>,
@@ -66,6 +72,7 @@ pub(super) struct Move {
     pub from: Box<str>,
     pub to: Box<str>,
     pub by: Stamp,
+    pub left_out: LeftOut,
 }
 
 /// All rows of an entity are gone.
@@ -73,6 +80,7 @@ pub(super) struct Move {
 pub(super) struct Truncate {
     pub entity: EntityIx,
     pub by: Stamp,
+    pub left_out: LeftOut,
 }
 
 impl Table {
@@ -129,13 +137,12 @@ impl Shard {
             .map(Row::touch)
             .sum();
         std::hint::black_box(touched);
-        for (event, likely) in events().zip(&self.found) {
-            let row = self.tables[event.entity].get_mut(batch.key(event), lower(event.hash), *likely);
-            let fields = batch.fields(event);
-            match event.says {
-                Says::Exists => row.set(event.by, fields, rules, &mut self.scratch),
-                says => row.delete(event.by, says == Says::Moved, fields, rules, &mut self.scratch),
+        for (n, event) in events().enumerate() {
+            if !self.asides.is_empty() {
+                self.fold_aside(batch, event, rules);
             }
+            let row = self.tables[event.entity].get_mut(batch.key(event), lower(event.hash), self.found[n]);
+            row.take(event, batch.fields(event), rules, &mut self.scratch);
         }
     }
 }
@@ -156,10 +163,11 @@ fn spread(hash: u32) -> u64 {
 }
 
 impl Fold {
-    /// Folds that are to be merged share a hasher.
-    pub fn new(entities: usize, rules: Rules, hasher: RandomState) -> Self {
+    /// Folds that are to be merged share a hasher, and keep the same second readings.
+    pub fn new(entities: usize, rules: Rules, kept: AsAt, hasher: RandomState) -> Self {
         let shard = || Shard {
             tables: (0..entities).map(|_| Table::default()).collect(),
+            asides: aside::Aside::of(kept, entities),
             ..Shard::default()
         };
         Self {
@@ -175,11 +183,15 @@ impl Fold {
         batch: &mut Batch,
         (entity, key): (EntityIx, &str),
         says: Says,
-        by: Stamp,
+        (by, left_out): (Stamp, LeftOut),
         fields: &[(ColumnIx, LogValue<'_>)],
     ) {
-        let hash = self.hasher.hash_one((entity, key));
-        batch.add((entity, key, hash), says, by, fields);
+        let hash = self.hash(entity, key);
+        batch.add((entity, key, hash), says, (by, left_out), fields);
+    }
+
+    fn hash(&self, entity: EntityIx, key: &str) -> u64 {
+        self.hasher.hash_one((entity, key))
     }
 
     /// Folds the events of a batch, and empties it.
@@ -201,7 +213,7 @@ impl Fold {
     }
 
     fn with<R>(&self, entity: EntityIx, key: &str, act: impl FnOnce(&mut Row, Rules, &mut Vec<u8>) -> R) -> R {
-        let hash = self.hasher.hash_one((entity, key));
+        let hash = self.hash(entity, key);
         let mut shard = self.shards[shard(hash)].lock().unwrap_or_else(PoisonError::into_inner);
         let shard = &mut *shard;
         let row = shard.tables[entity].get_mut(key.as_bytes(), lower(hash), NOWHERE);

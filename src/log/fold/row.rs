@@ -4,6 +4,7 @@
 //! (`set`), the deletes newer than it, and the newest delete before it (`floor`). Visible is, for each column, the newest
 //! value above the floor: the live row while no delete is newer than `set`, else its last state.
 
+use super::batch::{Event, Says};
 use super::fields::{Encoded, Said, kind_of, push};
 use super::stamp::Stamp;
 use crate::domain::schema::ColumnIx;
@@ -17,7 +18,7 @@ const MOST_DELETES: usize = 16;
 /// A row and the events that its values came from.
 ///
 /// One line of the processor's cache, and another few that it points to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[repr(align(64))]
 pub(crate) struct Row {
     /// The key, then for each field its head and text, by column; then room.
@@ -29,7 +30,7 @@ pub(crate) struct Row {
 }
 
 /// What few rows have.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct More {
     /// Events of fields other than `set`; a head names them by their place here plus one.
     stamps: Vec<Stamp>,
@@ -48,7 +49,7 @@ struct More {
 
 /// The row as it was when it moved away. Complete unless the key was used again and that was read before the move, which
 /// logs that come nearly in order do not do.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Moved {
     by: Stamp,
     floor: Option<Stamp>,
@@ -160,8 +161,20 @@ impl Row {
         self.more.as_ref()?.deletes.last().copied()
     }
 
+    /// Whether any event tells of it.
+    pub fn is_told(&self) -> bool {
+        self.set != Stamp::BEFORE || self.more.is_some()
+    }
+
     pub fn floor(&self) -> Option<Stamp> {
         self.more.as_ref()?.floor
+    }
+
+    /// The time of the latest event that left something here, microseconds since 1970.
+    pub fn newest(&self) -> Option<i64> {
+        let fields = self.fields().map(|f| f.stamp);
+        let all = fields.chain(self.set_by()).chain(self.deleted_by()).chain(self.floor());
+        all.map(|s| s.at()).max().filter(|at| *at != i64::MIN)
     }
 
     /// Two events that contradict each other on what the row is.
@@ -182,6 +195,14 @@ impl Row {
             text: said.text,
             stamp: usize::from(said.event).checked_sub(1).map_or(self.set, |n| stamps[n]),
         })
+    }
+
+    /// One event.
+    pub(super) fn take(&mut self, event: &Event, fields: Encoded<'_>, rules: Rules, scratch: &mut Vec<u8>) {
+        match event.says {
+            Says::Exists => self.set(event.by, fields, rules, scratch),
+            says => self.delete(event.by, says == Says::Moved, fields, rules, scratch),
+        }
     }
 
     /// An event that says the row exists, with these values.
@@ -321,8 +342,17 @@ impl Row {
         self.fields().filter(keep).map(own).collect()
     }
 
+    /// Gives a row what the move that made it left out.
+    pub fn take_over(&mut self, by: Stamp, fields: &[Owned]) {
+        if self.floor().is_none_or(|floor| floor < by) {
+            self.inherit(by, fields);
+        } else {
+            self.inherit_moved(by, fields);
+        }
+    }
+
     /// Gives a moved row the values that its move left out; `by` is the move.
-    pub fn inherit(&mut self, by: Stamp, fields: &[Owned]) {
+    fn inherit(&mut self, by: Stamp, fields: &[Owned]) {
         let mut all = self.owned(|f| f.stamp >= by || !fields.iter().any(|o| o.column == f.column));
         for field in fields {
             if !all.iter().any(|f| f.column == field.column) {
@@ -334,7 +364,7 @@ impl Row {
     }
 
     /// As [`Row::inherit`], where the row has moved on since and its key was used again.
-    pub fn inherit_moved(&mut self, by: Stamp, fields: &[Owned]) {
+    fn inherit_moved(&mut self, by: Stamp, fields: &[Owned]) {
         let Some(more) = &mut self.more else { return };
         let through = |m: &&mut Moved| by < m.by && m.floor.is_none_or(|floor| floor < by);
         for moved in more.moved.iter_mut().filter(through) {

@@ -58,6 +58,15 @@ impl<'a> FormatContext<'a> {
         }
     }
 
+    /// Stores these columns of an entity, even where the schema has no use for them.
+    pub fn want(&mut self, entity: EntityIx, columns: impl Iterator<Item = ColumnIx>) {
+        let table: &'a Table = &self.catalogue.tables[entity];
+        for column in columns {
+            let name = table.columns[usize::from(column)].name.as_str();
+            self.names[entity].insert(name, Some(column));
+        }
+    }
+
     /// The column of this name; `None` where its values are not wanted: nothing reads it, or the restored table lacks
     /// it, which is remembered for one warning.
     pub fn column(&self, entity: EntityIx, name: &str) -> Option<ColumnIx> {

@@ -194,6 +194,7 @@ fn a_cancelled_read_stops() {
         schema: &schema,
         catalogue: &catalogue,
         reject_limit: 0.0,
+        wants: Wants::default(),
     };
     let progress = Progress::default();
     progress.cancel();

@@ -1,5 +1,6 @@
 //! What the contract says of reading logs, sentence by sentence.
 
+mod asides;
 mod debezium;
 mod files;
 mod held;
@@ -8,7 +9,7 @@ mod properties;
 mod wal2json;
 
 use super::*;
-use crate::config::{FormatKind, LogConfig, OrderBy};
+use crate::config::{BadChange, FormatKind, LogConfig, OrderBy};
 use crate::domain::progress::Progress;
 use crate::domain::schema::{Catalogue, Column, Entity, Schema, Table};
 use crate::domain::value::{ColumnType, LogKind};
@@ -72,6 +73,8 @@ pub(super) struct Logs {
     pub folder: TempDir,
     pub configs: Vec<LogConfig>,
     pub limit: f64,
+    pub bad: Option<BadChange>,
+    pub as_at: Option<i64>,
 }
 
 impl Logs {
@@ -80,6 +83,8 @@ impl Logs {
             folder: TempDir::new().unwrap(),
             configs: Vec::new(),
             limit: 0.01,
+            bad: None,
+            as_at: None,
         }
     }
 
@@ -115,6 +120,10 @@ impl Logs {
             schema: &schema,
             catalogue: &catalogue,
             reject_limit: self.limit,
+            wants: Wants {
+                without: self.bad.as_ref(),
+                as_at: self.as_at,
+            },
         };
         read(&input, &Progress::default())
     }
@@ -126,8 +135,12 @@ impl Logs {
 
 /// A row as text: `status=New@12 amount=1.50@13`, with `deleted by …` and `contradicted`.
 pub(super) fn show(folded: &Folded, entity: usize, key: &str) -> String {
+    show_row(folded, entity, folded.get(entity, key))
+}
+
+pub(super) fn show_row(folded: &Folded, entity: usize, row: Option<LogRow<'_>>) -> String {
     let (_, catalogue) = site();
-    let Some(row) = folded.get(entity, key) else {
+    let Some(row) = row else {
         return "unknown".to_owned();
     };
     let mut parts = Vec::new();
