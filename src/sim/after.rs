@@ -2,7 +2,7 @@
 
 use super::life::{Builder, MINUTE, Macd, SECOND, Service, share};
 use super::model::{Change, Row, Table, Val, World};
-use super::story::{Held, Times};
+use super::story::{Billed, Held, Times};
 use crate::domain::event::Op;
 use std::collections::BTreeSet;
 
@@ -220,4 +220,43 @@ fn copy(real: &World, table: Table, key: i64, at: i64, alter: impl Fn(&mut Row))
         actor: "intake",
         bad: false,
     }
+}
+
+/// What billing says of its own work since T: it knows what became of steps that were under way when the system stopped,
+/// and not of every step.
+pub(super) fn billed(b: &mut Builder, times: &Times, real: &World) -> Vec<Billed> {
+    let items = real.range((Table::PlanItem, String::new())..(Table::InventoryItem, String::new()));
+    let mut out = Vec::new();
+    for ((_, key), row) in items {
+        let activity = row.text("name").unwrap_or_default();
+        let Some(order) = row.text("order_id").filter(|_| activity.starts_with("billing.")) else {
+            continue;
+        };
+        let completed = match row.get("completed_at") {
+            Some(Val::Time(at)) => Some(*at),
+            _ => None,
+        };
+        let dice = b.rng.below(100);
+        let result = match (row.text("state").as_deref(), dice) {
+            (Some("Completed"), 0..2) => "Rejected",
+            (Some("Completed"), 2..70) if completed.is_some_and(|at| at > times.restored_to) => "Activated",
+            (Some("Ready" | "Running" | "Failed"), 0..40) => "Activated",
+            (Some("Ready" | "Running" | "Failed"), 40..65) => "Rejected",
+            (Some("Ready" | "Running" | "Failed"), 65..80) => "Queued",
+            (Some("Pending"), 0..60) => "Not requested",
+            _ => continue,
+        };
+        let named = real.get(&(Table::Order, order.clone()));
+        let column = ["order_number", "order_number", "external_id", "id"][b.rng.below(4)];
+        let at = completed.unwrap_or(times.stopped_at - SECOND);
+        out.push(Billed {
+            order: named.and_then(|row| row.text(column)).unwrap_or(order),
+            // Without the item it is the activity that says which step is meant.
+            item: b.rng.percent(70).then(|| key.clone()),
+            activity,
+            result,
+            at: (result == "Activated").then_some(at),
+        });
+    }
+    out
 }

@@ -35,11 +35,11 @@ pub(super) fn run(b: &mut Builder, times: &Times, orders: usize) {
     pick(b, under_way, share(orders, 100, 1));
     let young = of(b, &|l| l.at > t && l.at < times.bad.1 - MINUTE);
     pick(b, young, share(orders, 300, 1));
-    for ix in hit {
+    for &ix in &hit {
         let at = b.rng.within(times.bad.0, times.bad.1).max(b.lives[ix].at + SECOND);
         cancel(&mut b.lives[ix], at);
     }
-    honest(b, times, orders);
+    honest(b, times, orders, hit);
     for _ in 0..share(orders, 500, 1) {
         invent(b, times);
     }
@@ -63,24 +63,25 @@ fn cancel(life: &mut Life, at: i64) {
     life.changes.push(by_job(change, true));
 }
 
-/// What the job does every night: it cancels what stalled, and ranks what waits.
-fn honest(b: &mut Builder, times: &Times, orders: usize) {
+/// What the job does every night: it cancels what is old, and ranks what it meets.
+fn honest(b: &mut Builder, times: &Times, orders: usize, mut met: Vec<usize>) {
     let mut old: Vec<usize> = (0..b.lives.len())
         .filter(|&i| b.lives[i].plan.is_some() && b.lives[i].end < times.restored_to - 70 * MINUTE)
         .collect();
     for n in 0..share(orders, 100, 2) {
-        let Some(ix) = b.rng.take(&mut old) else { return };
-        let (at, fields) = if n % 2 == 0 {
-            let at = b
-                .rng
-                .within(times.restored_to - 60 * MINUTE, times.restored_to - MINUTE);
-            (at, vec![("status", Val::text(STATE))])
+        let (ix, from, to, field) = if n % 2 == 0 {
+            let t = times.restored_to;
+            let ix = b.rng.take(&mut old);
+            (ix, t - 60 * MINUTE, t - MINUTE, ("status", Val::text(STATE)))
         } else {
-            let at = b.rng.within(times.bad.0, times.bad.1);
-            (at, vec![("priority", Val::Int(b.rng.within(6, 9)))])
+            let ix = b.rng.take(&mut met);
+            let rank = Val::Int(b.rng.within(6, 9));
+            (ix, times.bad.0, times.bad.1, ("priority", rank))
         };
+        let Some(ix) = ix else { continue };
+        let at = b.rng.within(from, to).max(b.lives[ix].at + SECOND);
         let order = b.lives[ix].order.to_string();
-        let change = change(at, Table::Order, order, Op::Upsert, fields);
+        let change = change(at, Table::Order, order, Op::Upsert, vec![field]);
         b.lives[ix].changes.push(by_job(change, false));
     }
 }

@@ -56,7 +56,7 @@ impl Incident {
         self.story.held.len() as u64
     }
 
-    /// Writes `restored.db`, `log.ndjson`, `hold.ndjson` and `restitch.toml` into the folder; gives the path of the last.
+    /// Writes `restored.db`, `log.ndjson`, `hold.ndjson`, `billing.csv` and `restitch.toml` into the folder; gives the path of the last.
     pub fn write(&self, folder: &Path) -> Result<PathBuf> {
         write::all(&self.story, self.seed, folder)?;
         Ok(folder.join(write::CONFIG))

@@ -47,12 +47,25 @@ pub(super) struct Held {
     pub(super) items: Vec<Row>,
 }
 
+/// A line of the billing system's export.
+#[derive(Debug, Clone)]
+pub(super) struct Billed {
+    /// Key, number or Salesforce id of the order.
+    pub(super) order: String,
+    /// The plan item, where billing was told.
+    pub(super) item: Option<String>,
+    pub(super) activity: String,
+    pub(super) result: &'static str,
+    pub(super) at: Option<i64>,
+}
+
 /// Everything that happened.
 pub(super) struct Story {
     pub(super) times: Times,
     /// In the order of their times; up to the stop.
     pub(super) changes: Vec<Change>,
     pub(super) held: Vec<Held>,
+    pub(super) billed: Vec<Billed>,
     /// The restored database, with what reached it after the restore and the log never heard of.
     pub(super) restored: World,
 }
@@ -75,10 +88,12 @@ pub(super) fn tell(seed: u64, orders: usize) -> Story {
     let held = after::held(&mut b, &times, orders);
     let after = after::afterwards(&mut b, &times, orders, (&real, &restored), &held);
     apply(&mut restored, after.iter());
+    let billed = after::billed(&mut b, &times, &real);
     Story {
         times,
         changes,
         held,
+        billed,
         restored,
     }
 }

@@ -19,7 +19,13 @@ fn the_same_seed_gives_the_same_bytes_and_another_does_not() {
     let (a, b, c) = (files(7, 300), files(7, 300), files(8, 300));
     assert_eq!(
         a.keys().collect::<Vec<_>>(),
-        ["hold.ndjson", "log.ndjson", "restitch.toml", "restored.db"]
+        [
+            "billing.csv",
+            "hold.ndjson",
+            "log.ndjson",
+            "restitch.toml",
+            "restored.db"
+        ]
     );
     for name in a.keys() {
         assert!(a[name] == b[name], "{name} differs between two runs");

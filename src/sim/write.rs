@@ -27,6 +27,7 @@ pub(super) fn all(story: &Story, seed: u64, folder: &Path) -> Result<()> {
     let mut rng = Rng::new(seed ^ 0x006c_6f67);
     file("log.ndjson", &log(story, &mut rng))?;
     file("hold.ndjson", &hold(story))?;
+    file("billing.csv", &billing(story))?;
     file(CONFIG, &config(seed, &story.times))
 }
 
@@ -251,6 +252,23 @@ fn hold(story: &Story) -> String {
             out.push('}');
         }
         out.push_str("]}}\n");
+    }
+    out
+}
+
+/// What billing exports: a word on some of its activities.
+fn billing(story: &Story) -> String {
+    let mut out = "order_number,item_id,activity,result,activated_at\n".to_owned();
+    for line in &story.billed {
+        let item = line.item.as_deref().unwrap_or_default();
+        push(
+            &mut out,
+            format_args!("{},{item},{},{},", line.order, line.activity, line.result),
+        );
+        if let Some(at) = line.at {
+            push_time(&mut out, at, 'T', "Z");
+        }
+        out.push('\n');
     }
     out
 }
