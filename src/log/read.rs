@@ -122,7 +122,6 @@ struct Total {
 
 pub(super) fn open<'p>(log: &LogConfig, progress: &'p Progress) -> Result<Source<'p>> {
     let place = |key: &str| format!("[[log]] {}: {key}", log.name);
-    format::check(log.format, &log.name)?;
     if log.order == Some(OrderBy::Version) && log.format != FormatKind::Native {
         return Err(
             Error::usage(format!("events of format {} have no version", format::name(log.format)))

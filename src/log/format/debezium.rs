@@ -11,13 +11,14 @@ mod shape;
 mod temporal;
 mod value;
 
+use super::members::Members;
 use super::{FormatContext, Line};
 use crate::domain::event::{Change, Op, Position};
 use crate::domain::schema::{ColumnIx, EntityIx};
 use crate::domain::value::LogValue;
 use form::{Form, RowForm};
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::Deserializer;
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -154,7 +155,7 @@ pub fn decode<'a>(ctx: &FormatContext<'_>, line: &'a str, out: &mut impl FnMut(C
 /// heartbeat, which is nothing but its time.
 fn other_message(line: &str, envelope: &Envelope<'_>) -> bool {
     let status = envelope.status.and_then(value::unquote);
-    let heartbeat = || serde_json::from_str::<Row<'_>>(line).is_ok_and(|Row(members)| members.len() == 1);
+    let heartbeat = || serde_json::from_str::<Members<'_>>(line).is_ok_and(|Members(members)| members.len() == 1);
     matches!(status.as_deref(), Some("BEGIN" | "END")) || envelope.ts_ms.is_some() && heartbeat()
 }
 
@@ -209,7 +210,7 @@ struct Decoder<'c, 's> {
 
 impl Decoder<'_, '_> {
     fn row<'a>(&self, raw: &'a RawValue, side: Side) -> Result<Fields<'a>, String> {
-        let Row(members) = serde_json::from_str(raw.get()).map_err(|e| format!("no row: {e}"))?;
+        let Members(members) = serde_json::from_str(raw.get()).map_err(|e| format!("no row: {e}"))?;
         let table = &self.ctx.catalogue.tables[self.entity];
         let mut fields = Fields::new();
         for (at, (name, raw)) in members.into_iter().enumerate() {
@@ -273,36 +274,6 @@ fn excerpt(json: &str) -> Cow<'_, str> {
     match json.char_indices().nth(LONGEST) {
         Some((end, _)) => Cow::Owned(format!("{}...", &json[..end])),
         None => Cow::Borrowed(json),
-    }
-}
-
-/// The members of a row, as written and in their order.
-struct Row<'a>(SmallVec<[(Cow<'a, str>, &'a RawValue); 24]>);
-
-/// A member's name, borrowed where nothing in it is escaped.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Row<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Row<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object of columns")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Row<'de>, A::Error> {
-                let mut members = SmallVec::new();
-                while let Some((Name(name), value)) = map.next_entry()? {
-                    members.push((name, value));
-                }
-                Ok(Row(members))
-            }
-        }
-        deserializer.deserialize_map(Members)
     }
 }
 

@@ -1,17 +1,24 @@
 //! The formats: one decoder each, a line in, changes out. A decoder knows nothing of order, files or other lines.
 
+#[cfg(test)]
+mod corpus;
 pub mod debezium;
+mod members;
+mod names;
 pub mod native;
+pub mod om_plus;
+pub mod salesforce_cdc;
 pub mod wal2json;
 
 use crate::config::FormatKind;
+use crate::domain::Result;
 use crate::domain::event::{Change, Gap};
 use crate::domain::schema::{Catalogue, ColumnIx, EntityIx, Schema, Table};
 use crate::domain::value::{LogKind, LogValue, join_key, key_text, split_key};
-use crate::domain::{Error, Result};
+use names::Names;
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Unknown columns that are remembered for a warning, over all entities: a hostile log must not fill the memory with
 /// names.
@@ -30,6 +37,8 @@ pub struct FormatContext<'a> {
     names: Vec<HashMap<&'a str, Option<ColumnIx>, foldhash::fast::RandomState>>,
     /// The columns of each entity in the order in which the last event named them: the next one names them alike.
     usual: Vec<RefCell<Named<'a>>>,
+    /// What logs may call them that have names of their own.
+    called: Names,
     unknown: RefCell<BTreeSet<(EntityIx, String)>>,
 }
 
@@ -54,6 +63,7 @@ impl<'a> FormatContext<'a> {
             catalogue,
             names: names.collect(),
             usual: schema.entities.iter().map(|_| RefCell::default()).collect(),
+            called: Names::new(schema, catalogue),
             unknown: RefCell::default(),
         }
     }
@@ -67,6 +77,13 @@ impl<'a> FormatContext<'a> {
         }
     }
 
+    /// The same, with the entities that a log's names mean by its configuration.
+    #[must_use]
+    pub fn calling(mut self, entities: &BTreeMap<String, String>) -> Self {
+        self.called.give(entities, self.schema);
+        self
+    }
+
     /// The column of this name; `None` where its values are not wanted: nothing reads it, or the restored table lacks
     /// it, which is remembered for one warning.
     pub fn column(&self, entity: EntityIx, name: &str) -> Option<ColumnIx> {
@@ -78,6 +95,28 @@ impl<'a> FormatContext<'a> {
             unknown.insert((entity, name.to_owned()));
         }
         None
+    }
+
+    /// The entity of a log that has names of its own.
+    fn entity_called(&self, name: &str) -> Option<EntityIx> {
+        self.called.entity(name)
+    }
+
+    /// As [`FormatContext::column`], for a log that has names of its own. Only members that must be columns are
+    /// remembered where the table lacks them.
+    fn column_called(&self, entity: EntityIx, name: &str, must: bool) -> Option<ColumnIx> {
+        let names = self.names.get(entity)?;
+        if let Some(column) = names.get(name) {
+            return *column;
+        }
+        match self.called.column(entity, name) {
+            Some(ix) => {
+                let column = &self.catalogue.tables[entity].columns[usize::from(ix)];
+                names.get(column.name.as_str()).copied().flatten()
+            }
+            None if must => self.column(entity, name),
+            None => None,
+        }
     }
 
     /// As [`FormatContext::column`], for the `nth` name of an event: quick where events name their columns in one order.
@@ -190,7 +229,8 @@ pub fn decode<'a>(
         FormatKind::Native => native::decode(ctx, line, out),
         FormatKind::Wal2json => wal2json::decode(ctx, line, out),
         FormatKind::Debezium => debezium::decode(ctx, line, out),
-        FormatKind::OmPlus | FormatKind::SalesforceCdc => Err(format!("format {} cannot be read", name(kind))),
+        FormatKind::OmPlus => om_plus::decode(ctx, line, out),
+        FormatKind::SalesforceCdc => salesforce_cdc::decode(ctx, line, out),
     }
 }
 
@@ -203,18 +243,6 @@ pub const fn name(kind: FormatKind) -> &'static str {
         FormatKind::OmPlus => "om-plus",
         FormatKind::SalesforceCdc => "salesforce-cdc",
     }
-}
-
-/// Refuses a format that no decoder here reads.
-pub fn check(kind: FormatKind, log: &str) -> Result<()> {
-    if matches!(kind, FormatKind::Native | FormatKind::Wal2json | FormatKind::Debezium) {
-        return Ok(());
-    }
-    Err(
-        Error::usage(format!("this version cannot read logs of format {}", name(kind)))
-            .at(format!("[[log]] {log}: format"))
-            .cure("formats it reads: native, wal2json, debezium"),
-    )
 }
 
 /// The format that most of these lines look like, in the words of the configuration.
@@ -232,7 +260,12 @@ pub fn detect(lines: &[&str]) -> Option<&'static str> {
 fn looks_like(line: &str) -> Option<&'static str> {
     let members: HashMap<String, &serde_json::value::RawValue> = serde_json::from_str(line).ok()?;
     let all = |names: &[&str]| names.iter().all(|n| members.contains_key(*n));
-    if all(&["entity", "key", "op"]) {
+    let payload = members.get("payload").or_else(|| members.get("data"));
+    if all(&["ChangeEventHeader"]) || payload.is_some_and(|p| p.get().contains("\"ChangeEventHeader\"")) {
+        Some("salesforce-cdc")
+    } else if all(&["_action", "id"]) {
+        Some("om-plus")
+    } else if all(&["entity", "key", "op"]) {
         Some("native")
     } else if all(&["action"]) {
         Some("wal2json")
@@ -240,8 +273,6 @@ fn looks_like(line: &str) -> Option<&'static str> {
         Some("wal2json format version 1; only version 2 can be read (option format-version)")
     } else if all(&["payload", "schema"]) || all(&["op", "source"]) || all(&["before", "after"]) {
         Some("debezium")
-    } else if all(&["ChangeEventHeader"]) {
-        Some("salesforce-cdc")
     } else {
         None
     }
