@@ -19,14 +19,33 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
             "path",
             "format",
             "order",
+            "entities",
             "url",
             "url_env",
             "password_file",
             "sslmode",
             "sslrootcert",
             "iam_auth",
+            "table",
+            "columns",
             "brokers",
             "topic",
+        ],
+    ),
+    (
+        "log.columns",
+        &[
+            "position",
+            "time",
+            "entity",
+            "table",
+            "key",
+            "op",
+            "state",
+            "version",
+            "transaction",
+            "actor",
+            "event",
         ],
     ),
     ("hold", &["source", "path", "brokers", "topic", "window", "format"]),
@@ -105,7 +124,7 @@ pub fn from_environment(path: &[&str]) -> bool {
         _ => return false,
     };
     // One of a list has no name to address it by before it is read.
-    let listed = matches!(section.as_str(), "log" | "outside" | "gate.checks");
+    let listed = matches!(section.as_str(), "log" | "log.columns" | "outside" | "gate.checks");
     !listed && of(&section).contains(&key) && !TABLES.contains(&format!("{section}.{key}").as_str())
 }
 

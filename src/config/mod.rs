@@ -6,6 +6,7 @@
 mod fields;
 mod file;
 mod keys;
+mod log;
 mod outside;
 mod read;
 mod schema;

@@ -3,10 +3,10 @@
 use super::fields::{Field, Fields};
 use super::tree::{Node, Value};
 use super::types::{
-    BadChange, Config, Database, DbUrl, EffectConfig, FormatKind, HoldConfig, Incident, LedgerConfig, LogConfig,
-    OrderBy, Roles, ScanConfig, SourceKind,
+    BadChange, Config, Database, DbUrl, EffectConfig, FormatKind, HoldConfig, Incident, LedgerConfig, Roles,
+    ScanConfig, SourceKind,
 };
-use super::{keys, outside, schema, url};
+use super::{keys, log, outside, schema, url};
 use crate::domain::Result;
 use crate::domain::case::Verb;
 use crate::domain::schema::{Schema, nearest};
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-const FORMATS: &[(&str, FormatKind)] = &[
+pub(super) const FORMATS: &[(&str, FormatKind)] = &[
     ("native", FormatKind::Native),
     ("wal2json", FormatKind::Wal2json),
     ("debezium", FormatKind::Debezium),
@@ -41,7 +41,7 @@ pub fn config(root: &Node, home: &Path) -> Result<Config> {
         }
     }
     if let Some(field) = top.get("log") {
-        config.logs = logs(&field)?;
+        config.logs = log::read(&field, &config.schema)?;
     }
     if let Some(field) = top.get("hold") {
         config.hold = Some(hold(field.node)?);
@@ -142,66 +142,8 @@ fn bad_change(node: &Node, schema: &Schema) -> Result<BadChange> {
     Ok(bad)
 }
 
-fn logs(field: &Field<'_>) -> Result<Vec<LogConfig>> {
-    let Value::List(nodes) = &field.node.value else {
-        return Err(field
-            .wrong("log must be a list of tables")
-            .cure("write [[log]] with double brackets, once for each source"));
-    };
-    let mut logs: Vec<LogConfig> = Vec::with_capacity(nodes.len());
-    for node in nodes {
-        let fields = Fields::of(node, "log", "log")?;
-        let name = fields.need("name", "\"cdc\"")?;
-        let text = name.text()?;
-        if logs.iter().any(|l| l.name == text) {
-            return Err(name
-                .wrong(format!("two logs are called {text:?}"))
-                .cure("give each [[log]] a name of its own: evidence is told apart by it"));
-        }
-        logs.push(log(&fields, text)?);
-    }
-    Ok(logs)
-}
-
-fn log(fields: &Fields<'_>, name: &str) -> Result<LogConfig> {
-    let source = match fields.get("source") {
-        Some(field) => field.choice(&[
-            ("file", SourceKind::File),
-            ("database", SourceKind::Database),
-            ("kafka", SourceKind::Kafka),
-            ("postgres", SourceKind::Postgres),
-        ])?,
-        None => SourceKind::File,
-    };
-    let format = match (fields.get("format"), source) {
-        (Some(field), _) => field.choice(FORMATS)?,
-        // The pre-restore instance is read as rows, not as events in a format.
-        (None, SourceKind::Database) => FormatKind::Native,
-        (None, _) => fields.need("format", "\"wal2json\"")?.choice(FORMATS)?,
-    };
-    let order = match fields.get("order") {
-        Some(field) => Some(field.choice(&[("version", OrderBy::Version), ("position", OrderBy::Position)])?),
-        None => None,
-    };
-    let (path, brokers, topic) = stream(fields, source)?;
-    let database = url::database(fields)?;
-    if matches!(source, SourceKind::Database | SourceKind::Postgres) && database.is_none() {
-        fields.need("url", "\"postgres://triage@old.example:5432/om\"")?;
-    }
-    Ok(LogConfig {
-        name: name.to_owned(),
-        source,
-        path,
-        format,
-        order,
-        database,
-        brokers,
-        topic,
-    })
-}
-
 /// Path, brokers and topic; those that the source needs are there.
-fn stream(fields: &Fields<'_>, source: SourceKind) -> Result<(Option<String>, Vec<String>, Option<String>)> {
+pub(super) fn stream(fields: &Fields<'_>, source: SourceKind) -> Result<(Option<String>, Vec<String>, Option<String>)> {
     let path = match fields.get("path") {
         Some(field) => match field.text()? {
             "-" => Some("-".to_owned()),

@@ -80,7 +80,7 @@ fn uncommented() -> String {
 fn the_printed_default_loads_with_every_line_uncommented() {
     let config = text(&uncommented()).unwrap();
     assert_eq!(config.incident.attempt, 1);
-    assert_eq!(config.logs.len(), 3);
+    assert_eq!(config.logs.len(), 4);
     assert_eq!(config.schema.entities[0].name, "order");
     // What it shows as defaults are the defaults.
     assert_eq!(config.scan, ScanConfig::default());

@@ -207,8 +207,14 @@ pub struct LogConfig {
     pub format: FormatKind,
     /// `None`: version for `native` whose first event has one, else position.
     pub order: Option<OrderBy>,
+    /// What `om-plus` and `salesforce-cdc` call entities: their name to the site's.
+    pub entities: BTreeMap<String, String>,
     /// For `database` and `postgres`.
     pub database: Option<Database>,
+    /// The table of events for `postgres`.
+    pub table: Option<String>,
+    /// Its columns: the part of an event (`position`, `time`, …) to the column that holds it.
+    pub columns: BTreeMap<String, String>,
     /// Brokers for `kafka`.
     pub brokers: Vec<String>,
     /// Topic for `kafka`.
@@ -224,7 +230,10 @@ impl LogConfig {
             path: Some(path.into()),
             format,
             order: None,
+            entities: BTreeMap::new(),
             database: None,
+            table: None,
+            columns: BTreeMap::new(),
             brokers: Vec::new(),
             topic: None,
         }

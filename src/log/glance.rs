@@ -39,7 +39,7 @@ pub fn glance(log: &LogConfig, tables: Option<(&Schema, &Catalogue)>) -> Result<
         bytes: source.size(),
         ..Glance::default()
     };
-    let context = tables.map(|(schema, catalogue)| FormatContext::new(schema, catalogue));
+    let context = tables.map(|(schema, catalogue)| FormatContext::new(schema, catalogue).calling(&log.entities));
     source.peek(|block| {
         let first: Vec<&str> = block
             .lines()

@@ -166,7 +166,7 @@ fn read_source(
     let mut fold = Fold::new(input.schema.entities.len(), Rules { versions }, sieve.kept(), hasher);
     let failed = AtomicBool::new(false);
     let worker = || {
-        let mut worker = Worker::new(input, sieve, (ix, log.format, versions), &fold);
+        let mut worker = Worker::new(input, sieve, (ix, log, versions), &fold);
         let result = worker.run(source, progress, &failed);
         failed.fetch_or(result.is_err(), Ordering::Relaxed);
         (worker.found, worker.ctx.unknown(), result)
@@ -351,10 +351,10 @@ impl<'i> Worker<'i> {
     fn new(
         input: &LogInput<'i>,
         sieve: &'i Sieve<'i>,
-        (source, format, versions): (usize, FormatKind, bool),
+        (source, log, versions): (usize, &LogConfig, bool),
         fold: &'i Fold,
     ) -> Self {
-        let mut ctx = FormatContext::new(input.schema, input.catalogue);
+        let mut ctx = FormatContext::new(input.schema, input.catalogue).calling(&log.entities);
         for entity in 0..input.schema.entities.len() {
             ctx.want(entity, sieve.columns(entity));
         }
@@ -362,7 +362,7 @@ impl<'i> Worker<'i> {
             ctx,
             sieve,
             source,
-            format,
+            format: log.format,
             versions,
             fold,
             batch: Batch::default(),

@@ -79,9 +79,8 @@ pub fn decode<'a>(ctx: &FormatContext<'_>, line: &'a str, out: &mut impl FnMut(C
     let table = &ctx.catalogue.tables[entity];
     let key = ctx.key(entity, |column| {
         let column = table.column(column);
-        let named = |(name, _): &&(Cow<'_, str>, _)| {
-            name != "_action" && ctx.column_called(entity, name, false) == column
-        };
+        let named =
+            |(name, _): &&(Cow<'_, str>, _)| name != "_action" && ctx.column_called(entity, name, false) == column;
         let raw = members.0.iter().rev().find(named).map(|(_, raw)| *raw);
         let id = || members.get("id").filter(|_| table.key.len() == 1);
         value_of(raw.or_else(id)?.get()).ok()
