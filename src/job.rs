@@ -5,7 +5,7 @@ use crate::domain::gate::Gate;
 use crate::domain::progress::Progress;
 use crate::domain::queue::ScanCounts;
 use crate::domain::{Error, Result};
-use crate::ledger::Ledger;
+use crate::ledger::{self, Ledger};
 use crate::log::ReadError;
 use crate::resolve::prove::{self, Proven};
 use crate::restore::gate::{self, Old};
@@ -14,6 +14,7 @@ use crate::restored::facts::Facts;
 use crate::restored::postgres::Postgres;
 use crate::restored::sqlite::Sqlite;
 use crate::scan::{self, Outcome, ScanReport};
+use std::borrow::Cow;
 use tokio::runtime::{Builder, Runtime};
 
 /// What a scan found, and what became of it in the ledger.
@@ -28,6 +29,7 @@ pub struct Scanned {
 /// Reads log and restored database, and takes what it finds into the ledger. A scan that fails or is cancelled leaves
 /// the ledger as it was, but for the rejected lines that made it fail.
 pub fn scan(config: &Config, ledger: &mut Ledger, progress: &Progress) -> Result<Scanned> {
+    let config = &with_ignores(config, ledger)?;
     let past = ledger.past()?;
     let ended = runtime()?.block_on(async {
         let database = restored(config)?;
@@ -60,6 +62,7 @@ pub fn scan(config: &Config, ledger: &mut Ledger, progress: &Progress) -> Result
 
 /// Reads the restored database again for decided cases, all of them or these, and notes in the ledger what holds.
 pub fn prove(config: &Config, ledger: &mut Ledger, ids: Option<&[String]>, progress: &Progress) -> Result<Proven> {
+    let config = &with_ignores(config, ledger)?;
     runtime()?.block_on(async {
         let database = restored(config)?;
         match &database.url {
@@ -114,6 +117,17 @@ async fn facts_of(database: &Database, scan: &ScanConfig) -> Result<Facts> {
         DbUrl::Sqlite(path) => Sqlite::open(path)?.facts().await,
         DbUrl::Postgres { .. } => Postgres::connect(&database, scan).await?.facts().await,
     }
+}
+
+/// The configuration, with what people ignore besides.
+fn with_ignores<'c>(config: &'c Config, ledger: &Ledger) -> Result<Cow<'c, Config>> {
+    let ignores = ledger.ignores()?;
+    if ignores.is_empty() {
+        return Ok(Cow::Borrowed(config));
+    }
+    let mut config = config.clone();
+    ledger::with_ignores(&mut config.schema, &ignores);
+    Ok(Cow::Owned(config))
 }
 
 /// The restored database with its password.

@@ -10,6 +10,7 @@ mod deeds;
 mod demo;
 mod doctor;
 mod gate;
+mod ignore;
 mod man;
 pub mod out;
 mod parse;
@@ -131,6 +132,8 @@ enum Command {
     Undo(deeds::Undo),
     /// Read the restored database again for decided cases
     Prove(prove::Prove),
+    /// Ignore a column that turned out to be noise, or list those that are
+    Ignore(ignore::Ignore),
     /// Say how a phase of the restore ended
     Phase(phase::SetPhase),
     /// The audit trail
@@ -236,6 +239,7 @@ impl Command {
             Self::Note(args) => args.run(context),
             Self::Undo(args) => args.run(context),
             Self::Prove(args) => args.run(context),
+            Self::Ignore(args) => args.run(context),
             Self::Phase(args) => args.run(context),
             Self::Audit(args) => args.run(context),
             Self::Completions(args) => args.run(context),

@@ -229,6 +229,21 @@ pub struct AuditLine {
     pub hash: String,
 }
 
+/// A column that people ignore from now on, beside those of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Ignore {
+    /// The entity.
+    pub entity: String,
+    /// Its column.
+    pub column: String,
+    /// Why it is noise.
+    pub reason: String,
+    /// Who said so.
+    pub by: String,
+    /// Microseconds since 1970.
+    pub at: i64,
+}
+
 /// What the hold is about to lose.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HoldClock {

@@ -35,15 +35,27 @@ pub(super) fn seen(case: &FoundCase) -> Vec<Seen> {
     seen
 }
 
-/// Whether a scan found something that the decision neither knew nor brings with it.
-pub(super) fn is_news(verb: Verb, reference: Option<&str>, decided: &[Seen], found: &FoundCase) -> bool {
-    found.findings.iter().any(|f| {
-        let row_had = |kinds: &[Kind]| {
-            decided
-                .iter()
-                .any(|s| s.entity == f.entity && s.key == f.key && kinds.contains(&s.kind))
-        };
-        !row_had(&[f.kind]) && !follows(verb, reference, f, &row_had)
+/// A decision as far as it tells what follows from it.
+pub(super) struct Decided {
+    pub verb: Verb,
+    /// The referring column, for `relink`.
+    pub reference: Option<String>,
+    /// What was found when it was made.
+    pub seen: Vec<Seen>,
+}
+
+/// Whether a scan found something that none of the decisions on the case knew or brings with it. What moved after the
+/// opening is traffic, and no news of what the restore did.
+pub(super) fn is_news(decisions: &[Decided], found: &FoundCase) -> bool {
+    found.findings.iter().filter(|f| !f.since_opening).any(|f| {
+        !decisions.iter().any(|d| {
+            let row_had = |kinds: &[Kind]| {
+                d.seen
+                    .iter()
+                    .any(|s| s.entity == f.entity && s.key == f.key && kinds.contains(&s.kind))
+            };
+            row_had(&[f.kind]) || follows(d.verb, d.reference.as_deref(), f, &row_had)
+        })
     })
 }
 

@@ -9,6 +9,7 @@
 //! | `body` | a found case, packed |
 //! | `file`, `fault` | the file's rights; errors for people |
 //! | `opening` | how the rows stood when an attempt was first scanned |
+//! | `ignores` | columns that people ignore |
 //! | `place` | where a case stands in the queue |
 //! | `follow` | which findings are new after a decision |
 
@@ -19,6 +20,7 @@ mod decide;
 mod fault;
 mod file;
 mod follow;
+mod ignores;
 mod opening;
 mod phases;
 mod place;
@@ -35,6 +37,7 @@ use crate::domain::{Error, Result, time};
 use audit::Deed;
 pub use decide::new_key;
 use fault::{Fault, Res};
+pub use ignores::{to_paste, with_ignores};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 use std::collections::BTreeMap;
 use std::path::Path;

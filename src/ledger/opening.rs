@@ -1,12 +1,13 @@
 //! What an attempt's first scan saw, kept for the later ones.
 
-use super::body::{packed, unpacked};
+use super::body::{packed, unpack, unpacked};
 use super::fault::Res;
 use super::{Ledger, Tx};
-use crate::domain::case::Verb;
+use crate::domain::case::{FamilyRow, FoundCase, Verb};
 use crate::domain::{Error, Result};
 use crate::scan::{Baseline, Mark, Opening, Past};
 use rusqlite::{Connection, OptionalExtension, params};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Rows of one stored piece: about half a megabyte.
@@ -68,6 +69,34 @@ fn opening(db: &Connection, incident: i64, attempt: u32) -> Res<Option<Opening>>
 }
 
 impl Tx<'_> {
+    /// The case with the values that its rows had at the opening, where they moved since.
+    pub(super) fn with_opening<'c>(&self, no: i64, case: &'c FoundCase) -> Res<Cow<'c, FoundCase>> {
+        if !case.findings.iter().any(|f| f.since_opening) {
+            return Ok(Cow::Borrowed(case));
+        }
+        let body: Vec<u8> = self
+            .db
+            .prepare_cached("SELECT coalesce(opening, body) FROM found WHERE no = ?1")?
+            .query_row([no], |r| r.get(0))?;
+        // Empty where the opening did not see the case.
+        if body.is_empty() {
+            return Ok(Cow::Borrowed(case));
+        }
+        let opening = unpack(&body)?;
+        let mut case = case.clone();
+        for finding in case.findings.iter_mut().filter(|f| f.since_opening) {
+            let of_row = |r: &&FamilyRow| r.entity == finding.entity && r.key == finding.key;
+            let Some(row) = opening.family.iter().find(of_row) else {
+                continue;
+            };
+            for field in &mut finding.fields {
+                let then = row.fields.iter().find(|f| f.name == field.name);
+                field.opening = then.and_then(|f| f.restored.clone()).filter(|v| *v != field.restored);
+            }
+        }
+        Ok(Cow::Owned(case))
+    }
+
     /// Keeps the opening of this attempt, or what a later scan learned of it. Of two scans that both took it at once the
     /// first that ends counts.
     pub(super) fn store_opening(&self, opening: &Opening) -> Res<()> {

@@ -3,22 +3,23 @@
 use super::audit::Deed;
 use super::body::Packer;
 use super::fault::Res;
-use super::follow::{self, Seen};
+use super::follow::{self, Decided};
 use super::rows::{mask, state_of};
 use super::{Ledger, Tx, check_attempt, place};
 use crate::domain::case::{FoundCase, State, Verb};
 use crate::domain::progress::{Progress, Stage};
 use crate::domain::queue::{Reject, ScanCounts};
-use crate::domain::{Error, Result};
+use crate::domain::{Error, Result, time};
 use crate::scan::Opening;
 use rusqlite::{OptionalExtension, params};
 use serde_json::Value as Json;
+use std::borrow::Cow;
 
 /// A case as the ledger knows it before the scan.
 struct Known {
     no: i64,
     state: State,
-    same: bool,
+    digest: Vec<u8>,
     waits: bool,
     decision: Option<String>,
 }
@@ -84,12 +85,14 @@ impl Tx<'_> {
         progress: &Progress,
     ) -> Res<ScanCounts> {
         self.enter_attempt()?;
+        let again = self.begin_again()?;
         progress.begin(Stage::Writing, u64::try_from(cases.size_hint().0).unwrap_or(0));
         let mut intake = Intake {
             tx: self,
             packer: Packer::new()?,
             seen: Bits::default(),
             counts: ScanCounts::default(),
+            again,
         };
         for case in cases {
             intake.store_case(&case)?;
@@ -159,21 +162,71 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Whether a proven case that is found must be decided again.
+    /// Whether a proven case that is found must be decided again: for what no decision of this attempt on it, nor the one
+    /// that stands, knew or brought with it.
     fn opens_again(&self, known: &Known, case: &FoundCase) -> Res<bool> {
         let Some(key) = &known.decision else { return Ok(true) };
-        let (verb, attempt, reference, decided): (String, u32, Option<String>, String) = self
-            .db
-            .prepare_cached(
-                "SELECT d.verb, d.attempt, d.reference, c.findings FROM decisions d JOIN decided c ON c.key = d.key
-                 WHERE d.key = ?1 AND c.no = ?2",
-            )?
-            .query_row((key, known.no), |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))?;
-        let verb = Verb::of_name(&verb).unwrap_or(Verb::Keep);
-        let decided: Vec<Seen> = serde_json::from_str(&decided)?;
-        // Another restore took back what was done to this one; what shall stay as restored may stay so.
-        let undone = attempt != self.attempt && verb != Verb::Keep;
-        Ok(undone || follow::is_news(verb, reference.as_deref(), &decided, case))
+        let mut made = self.db.prepare_cached(
+            "SELECT d.verb, d.reference, c.findings FROM decisions d JOIN decided c ON c.key = d.key
+             WHERE c.no = ?1 AND (d.key = ?2 OR d.attempt = ?3)",
+        )?;
+        let mut rows = made.query((known.no, key, self.attempt))?;
+        let mut decisions = Vec::new();
+        while let Some(row) = rows.next()? {
+            let verb = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
+            decisions.push(Decided {
+                verb: Verb::of_name(verb).unwrap_or(Verb::Keep),
+                reference: row.get(1)?,
+                seen: serde_json::from_str(row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?)?,
+            });
+        }
+        Ok(follow::is_news(&decisions, case))
+    }
+
+    /// At the first scan of another restore of the incident: what was written into the database before is gone with it,
+    /// so every proof is asked for again. Cases, notes and reasons stay; what was decided to stay as restored stands.
+    fn begin_again(&self) -> Res<bool> {
+        let (before, this): (bool, bool) = self.db.query_row(
+            "SELECT EXISTS (SELECT 1 FROM scans WHERE incident = ?1 AND attempt < ?2),
+                    EXISTS (SELECT 1 FROM scans WHERE incident = ?1 AND attempt = ?2)",
+            (self.incident, self.attempt),
+            |r| Ok((r.get(0)?, r.get(1)?)),
+        )?;
+        if this || !before {
+            return Ok(false);
+        }
+        // Bodies of an earlier attempt do not tell how this opening saw a case.
+        self.db.execute(
+            "UPDATE found SET opening = x'' WHERE no IN (SELECT no FROM cases WHERE incident = ?1)",
+            [self.incident],
+        )?;
+        let which = "incident = ?1 AND state = 'proven' AND verb <> 'keep'
+                     AND decision IN (SELECT key FROM decisions WHERE incident = ?1 AND attempt < ?2)";
+        self.db.execute(
+            &format!(
+                "UPDATE decided SET held = NULL, read = NULL
+                 WHERE (key, no) IN (SELECT decision, no FROM cases WHERE {which})"
+            ),
+            (self.incident, self.attempt),
+        )?;
+        let asked = self.db.execute(
+            &format!("UPDATE cases SET state = 'applied' WHERE {which}"),
+            (self.incident, self.attempt),
+        )?;
+        let to = self.restored_to.map(|to| format!(", restored to {}", time::format(to)));
+        let cases = if asked == 1 { "case is" } else { "cases are" };
+        let why = format!(
+            "attempt {}{}: {asked} proven {cases} to be proven again; what was kept as restored stands",
+            self.attempt,
+            to.unwrap_or_default()
+        );
+        self.audit(Deed {
+            action: "attempt",
+            outcome: "ok",
+            why: Some(&why),
+            ..Deed::default()
+        })?;
+        Ok(true)
     }
 
     /// Open cases that this scan did not find any more are gone.
@@ -251,26 +304,41 @@ struct Intake<'t, 'a> {
     /// What was found this time.
     seen: Bits,
     counts: ScanCounts,
+    /// The first scan of an attempt that is not the first.
+    again: bool,
 }
 
 impl Intake<'_, '_> {
     fn store_case(&mut self, case: &FoundCase) -> Res<()> {
+        let known = self.known(&case.id)?;
+        let shown = match &known {
+            Some(known) => self.tx.with_opening(known.no, case)?,
+            None => Cow::Borrowed(case),
+        };
+        let case: &FoundCase = &shown;
         let digest = self.packer.take(case)?;
-        let Some(known) = self.known(&case.id, &digest)? else {
+        let Some(known) = known else {
             let no = self.insert(case, &digest)?;
             self.seen.set(no);
             self.counts.opened += 1;
             return Ok(());
         };
+        let same = known.digest == digest;
         if !self.seen.set(known.no) {
             return Err(Error::failed(format!("the scan found case {} twice", case.id)).into());
+        }
+        if self.again {
+            self.tx
+                .db
+                .prepare_cached("UPDATE found SET opening = NULL WHERE no = ?1")?
+                .execute([known.no])?;
         }
         let opens = match known.state {
             State::Gone => true,
             State::Proven => self.tx.opens_again(&known, case)?,
             _ => false,
         };
-        if !known.same || opens {
+        if !same || opens {
             self.update(&known, case, &digest)?;
         }
         if opens {
@@ -291,13 +359,13 @@ impl Intake<'_, '_> {
                     ..Deed::default()
                 })?;
             }
-        } else if !known.same {
+        } else if !same {
             self.counts.updated += 1;
         }
         Ok(())
     }
 
-    fn known(&self, id: &str, digest: &[u8]) -> Res<Option<Known>> {
+    fn known(&self, id: &str) -> Res<Option<Known>> {
         let found = self
             .tx
             .db
@@ -306,7 +374,7 @@ impl Intake<'_, '_> {
                 Ok(Known {
                     no: r.get(0)?,
                     state: state_of(r.get_ref(1)?.as_str()?),
-                    same: r.get_ref(2)?.as_blob()? == digest,
+                    digest: r.get(2)?,
                     waits: r.get::<_, i64>(3)? > 0,
                     decision: r.get(4)?,
                 })
@@ -363,7 +431,12 @@ impl Intake<'_, '_> {
             ])?;
         self.tx
             .db
-            .prepare_cached("UPDATE found SET body = ?2 WHERE no = ?1")?
+            .prepare_cached(if case.findings.iter().any(|f| f.since_opening) {
+                // The body before is how the opening saw it, unless that one is kept already.
+                "UPDATE found SET opening = coalesce(opening, body), body = ?2 WHERE no = ?1"
+            } else {
+                "UPDATE found SET opening = nullif(opening, x''), body = ?2 WHERE no = ?1"
+            })?
             .execute((known.no, self.packer.pack()?))?;
         if known.waits {
             self.tx

@@ -5,7 +5,7 @@
 use super::steps::{self, Act};
 use crate::config::EffectConfig;
 use crate::domain::case::{FamilyRow, State, Verb};
-use crate::domain::finding::{Kind, Missing};
+use crate::domain::finding::{Finding, Kind, Missing};
 use crate::domain::queue::CaseFile;
 use crate::domain::schema::{ORDER, Schema};
 use crate::ledger::Role;
@@ -62,6 +62,8 @@ pub const RULES: &[(&[Verb], Rule)] = &[
     (&[Verb::Resubmit, Verb::Supersede, Verb::Cancel], no_order_owns_it),
     (&[Verb::Reapply], key_was_reused),
     (&[Verb::Reapply], came_back_by_itself),
+    (&[Verb::Reapply], appeared_since_the_opening),
+    (&[Verb::Reapply], went_past_the_log),
     (&[Verb::Reapply], blocker_will_not_come_back),
     (&[Verb::Reapply], nothing_brings_it_back),
     (&[Verb::Reapply], nothing_differs),
@@ -379,14 +381,63 @@ fn came_back_by_itself(f: &Facts<'_>) -> Option<String> {
         })
 }
 
-/// A case that it waits for was decided in a way that does not bring the row back.
+/// The rows that it would write, of all the cases that it writes, with their findings.
+fn written<'f>(f: &'f Facts<'_>) -> impl Iterator<Item = (&'f CaseFile, &'f Finding)> {
+    let cases = f.undecided.iter().copied().chain([f.file]);
+    cases.flat_map(|c| {
+        steps::writes(&c.found, f.around.schema)
+            .into_iter()
+            .map(move |(_, x)| (c, x))
+    })
+}
+
+/// Under the key of a lost row stands one that came after the opening, and nobody decided to put it there: without an
+/// identity nobody can tell whether it is the same. Sequences that were set back give the ids of lost rows again.
+fn appeared_since_the_opening(f: &Facts<'_>) -> Option<String> {
+    let (case, x) = written(f).find(|(c, x)| {
+        let is_told = f
+            .around
+            .schema
+            .index(&x.entity)
+            .is_some_and(|ix| !f.around.schema.entities[ix].identity.is_empty());
+        x.kind == Kind::Regressed && x.there_at_opening == Some(false) && !is_told && c.decision.is_none()
+    })?;
+    let name = steps::name(&case.found, &x.entity, &x.key);
+    Some(format!(
+        "{name} appeared after the opening, and cannot be told from a new row that took its key: nothing is written over it"
+    ))
+}
+
+/// The order system went on with a row, past the log's state: the log's values would set it back.
+fn went_past_the_log(f: &Facts<'_>) -> Option<String> {
+    written(f)
+        .filter(|(_, x)| x.kind == Kind::Regressed && x.since_opening)
+        .find_map(|(c, x)| {
+            let entity = &f.around.schema.entities[f.around.schema.index(&x.entity)?];
+            let state = entity.state.as_deref()?;
+            let field = x.fields.iter().find(|d| d.name == state)?;
+            let place = |v: &serde_json::Value| entity.states.iter().position(|s| Some(s.as_str()) == v.as_str());
+            let (now, log) = (place(&field.restored)?, place(&field.log)?);
+            (now > log).then(|| {
+                format!(
+                    "{} went on to {} since the opening, past the log's {}: it would be set back",
+                    steps::name(&c.found, &x.entity, &x.key),
+                    entity.states[now],
+                    entity.states[log]
+                )
+            })
+        })
+}
+
+/// A case that it waits for was decided in a way that does not bring the row back. A resubmitted order comes back under
+/// another key.
 fn blocker_will_not_come_back(f: &Facts<'_>) -> Option<String> {
     f.around
         .waits_for
         .iter()
         .filter(|c| !c.state.is_decidable() && c.state != State::Gone)
         .filter_map(|c| Some((c, c.decision.as_ref()?.verb)))
-        .find(|(_, verb)| matches!(verb, Verb::Keep | Verb::Cancel | Verb::Supersede))
+        .find(|(_, verb)| matches!(verb, Verb::Keep | Verb::Cancel | Verb::Supersede | Verb::Resubmit))
         .map(|(c, verb)| {
             format!(
                 "{} was decided {}: what it needs will not come back",

@@ -1,7 +1,7 @@
 //! Whether a decision came true, told from the rows as they are now. Pure: [`super::prove`] reads them.
 
 use crate::domain::case::{FamilyRef, FamilyRow, Verb};
-use crate::domain::finding::{Kind, Missing};
+use crate::domain::finding::{Finding, Kind, Missing};
 use crate::domain::queue::CaseFile;
 use crate::domain::schema::{Catalogue, ColumnIx, Entity, EntityIx, ORDER, Schema};
 use crate::domain::value::{self, ColumnType, LogKind, LogValue, Same};
@@ -135,6 +135,48 @@ impl<'a> Now<'a> {
             Some(std::cmp::Ordering::Greater) => Stands::Past,
             _ => Stands::Differs(differing.join(", ")),
         })
+    }
+
+    /// Whether a row that differs from the log was given the log's values, and went on from there: its state is not
+    /// behind the log's, something that the decision writes is as the log says, and nothing stands as it did before.
+    fn went_on(&self, row: &FamilyRow, finding: &Finding) -> bool {
+        let Some((ix, entity)) = self.entity(&row.entity) else {
+            return false;
+        };
+        let Some(there) = self.row(ix, &row.key) else {
+            return false;
+        };
+        let table = &self.catalogue.tables[ix];
+        // A row that was not there is written whole: what differs in it may as well be written wrong.
+        if finding.kind == Kind::Lost || finding.there_at_opening == Some(false) {
+            return false;
+        }
+        let at_or_past = self.progress(row, None).is_some_and(std::cmp::Ordering::is_ge);
+        let mut written = false;
+        for (column, name, log) in log_fields(self, ix, row) {
+            if entity.ignore.iter().any(|i| i == name) || table.key.contains(&column) {
+                continue;
+            }
+            let value = there.get(usize::from(column)).and_then(Option::as_deref);
+            let damaged = finding.fields.iter().find(|f| f.name == name);
+            let is_state = entity.state.as_deref() == Some(name);
+            if self.same(ix, column, &log, value) {
+                written |= damaged.is_some();
+                continue;
+            }
+            if is_state {
+                if !at_or_past {
+                    return false;
+                }
+                written = true;
+                continue;
+            }
+            let now = value::json(self.ty(ix, column), value);
+            if damaged.is_some_and(|field| now == *field.opening.as_ref().unwrap_or(&field.restored)) {
+                return false;
+            }
+        }
+        written
     }
 
     /// How the row's state now compares with the log's, or, where the log names none, with `seen`; `None` where the
@@ -326,27 +368,33 @@ fn all(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
 }
 
 /// The case's rows with such a finding.
-fn rows_with<'f>(file: &'f CaseFile, kinds: &'f [Kind]) -> impl Iterator<Item = (Kind, String, Option<&'f FamilyRow>)> {
+fn rows_with<'f>(
+    file: &'f CaseFile,
+    kinds: &'f [Kind],
+) -> impl Iterator<Item = (&'f Finding, String, Option<&'f FamilyRow>)> {
     let case = &file.found;
     case.findings.iter().filter(|f| kinds.contains(&f.kind)).map(move |f| {
         let row = case.family.iter().find(|r| r.entity == f.entity && r.key == f.key);
-        (f.kind, steps::name(case, &f.entity, &f.key), row)
+        (f, steps::name(case, &f.entity, &f.key), row)
     })
 }
 
 /// Every row that was lost, regressed or undeleted is as the log says, or further.
 fn rows_as_logged(now: &Now<'_>, file: &CaseFile) -> Verdict {
-    let (mut equal, mut past, mut deleted) = (0, 0, 0);
-    for (kind, name, row) in rows_with(file, &[Kind::Lost, Kind::Regressed, Kind::Undeleted]) {
+    let (mut equal, mut past, mut went_on, mut deleted) = (0, 0, 0, 0);
+    for (finding, name, row) in rows_with(file, &[Kind::Lost, Kind::Regressed, Kind::Undeleted]) {
         let Some(stands) = row.and_then(|r| now.stands(r)) else {
             return (None, format!("{name} is not mapped to a table any more"));
         };
-        match (kind, stands) {
+        match (finding.kind, stands) {
             (Kind::Undeleted, Stands::Absent | Stands::Reused) => deleted += 1,
             (Kind::Undeleted, _) => return (Some(false), format!("{name} is still there")),
             (_, Stands::Absent) => return (Some(false), format!("{name} is not there")),
             (_, Stands::Reused) => return (Some(false), format!("the key of {name} belongs to another")),
-            (_, Stands::Differs(how)) => return (Some(false), format!("{name}: {how}")),
+            (_, Stands::Differs(how)) => match row.filter(|r| now.went_on(r, finding)) {
+                Some(_) => went_on += 1,
+                None => return (Some(false), format!("{name}: {how}")),
+            },
             (_, Stands::Equal) => equal += 1,
             (_, Stands::Past) => past += 1,
         }
@@ -354,6 +402,7 @@ fn rows_as_logged(now: &Now<'_>, file: &CaseFile) -> Verdict {
     let words = [
         (equal, "as the log says"),
         (past, "further than the log says"),
+        (went_on, "as the log says, and moved on from there"),
         (deleted, "deleted"),
     ];
     let words: Vec<String> = words

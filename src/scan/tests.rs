@@ -1,5 +1,7 @@
 //! The scan on small worlds: a log of a few lines against a `SQLite` database of a few rows.
 
+mod traffic;
+
 use super::{Outcome, Past, run};
 use crate::domain::Result;
 use crate::domain::case::{FoundCase, Verb};

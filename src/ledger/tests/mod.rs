@@ -1,6 +1,8 @@
 mod deeds;
 mod faults;
 mod files;
+mod ignores;
+mod openings;
 mod scans;
 mod trail;
 

@@ -339,10 +339,11 @@ fn an_attempt_has_one_restore_point() {
     assert_eq!(state(&ledger, "order:1"), State::Proven);
     room.config.incident.attempt = 3;
     let mut ledger = room.open("ana");
+    store(&mut ledger, vec![order("1", &[Kind::Lost])]);
     assert_eq!(
-        store(&mut ledger, vec![order("1", &[Kind::Lost])]).opened,
-        1,
-        "restored over"
+        state(&ledger, "order:1"),
+        State::Applied,
+        "restored over: to be proven again"
     );
     room.config.incident.attempt = 2;
     let mut late = room.open("ana");

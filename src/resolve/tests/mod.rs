@@ -107,6 +107,55 @@ fn in_hold(kinds: &[Kind]) -> FoundCase {
     })
 }
 
+/// A row that was not there at the opening, and that no identity tells from another.
+fn appeared() -> FoundCase {
+    order("1", &[Kind::Regressed]).tap(|c| {
+        c.findings[0].since_opening = true;
+        c.findings[0].there_at_opening = Some(false);
+    })
+}
+
+#[test]
+fn what_was_decided_to_be_there_or_has_an_identity_may_be_written() {
+    let put_there = decided(file(appeared()), Verb::Reapply, State::Open);
+    assert_eq!(why(&put_there, &[], Verb::Reapply), "");
+    let told = schema().tap(|s| s.entities[0].identity = vec!["external_id".to_owned()]);
+    let menu = menu_of(&file(appeared()), &[], Role::Lead, &told, &BTreeMap::new());
+    assert_eq!(of(&menu, Verb::Reapply).refused, None);
+}
+
+#[test]
+fn what_went_past_the_log_since_the_opening_is_not_set_back() {
+    let states = ["Created", "Accepted", "Activated"].map(str::to_owned).to_vec();
+    let ordered = schema().tap(|s| s.entities[0].states = states);
+    for (now, since, expected) in [
+        (
+            "Activated",
+            true,
+            "SFO-1 went on to Activated since the opening, past the log's Accepted",
+        ),
+        ("Activated", false, ""),
+        ("Created", true, ""),
+        ("Unheard of", true, ""),
+    ] {
+        let case = order("1", &[Kind::Regressed]).tap(|c| {
+            c.findings[0].since_opening = since;
+            c.findings[0].fields = vec![FieldDiff {
+                name: "status".to_owned(),
+                restored: json!(now),
+                log: json!("Accepted"),
+                by: 0,
+                opening: None,
+                undone: false,
+            }];
+        });
+        let menu = menu_of(&file(case), &[], Role::Lead, &ordered, &BTreeMap::new());
+        let told = of(&menu, Verb::Reapply).refused.clone().unwrap_or_default();
+        assert_eq!(told.is_empty(), expected.is_empty(), "{now}: {told}");
+        assert!(told.contains(expected), "{told}");
+    }
+}
+
 /// A case, what it waits for, a verb, and the reason against it (empty: none).
 type Row = (&'static str, FoundCase, Vec<CaseFile>, Verb, &'static str);
 
@@ -161,6 +210,20 @@ fn table() -> Vec<Row> {
             vec![decided(first(), Verb::Cancel, State::ToDo)],
             Reapply,
             "SFO-1 was decided cancel",
+        ),
+        (
+            "sent again",
+            blocked(),
+            vec![decided(first(), Verb::Resubmit, State::Proven)],
+            Reapply,
+            "SFO-1 was decided resubmit",
+        ),
+        (
+            "the key of a lost row, taken since",
+            appeared(),
+            vec![],
+            Reapply,
+            "SFO-1 appeared after the opening",
         ),
         (
             "coming",

@@ -460,3 +460,82 @@ fn proving_twice_adds_nothing() {
     );
     assert!(world.ledger.revision().unwrap() >= before);
 }
+
+/// Order 1 with status and amount regressed, decided to be reapplied, and done.
+fn reapplied(now: &str) -> World {
+    let mut world = World::new(
+        "INSERT INTO orders (id, external_id, status, amount, data) VALUES (1, 'SFO-1', 'Created', 1.00, 'null')",
+    );
+    let field = |name: &str, restored: Json, log: Json| FieldDiff {
+        name: name.to_owned(),
+        restored,
+        log,
+        by: 0,
+        opening: None,
+        undone: false,
+    };
+    let case = sfo(&[Kind::Regressed]).tap(|c| {
+        c.family[0].restored = true;
+        c.family[0].fields.extend(log(&[("prior_order_id", json!("7"))]));
+        c.findings[0].fields = vec![
+            field("status", json!("Created"), json!("Accepted")),
+            field("amount", json!("1"), json!("1.5")),
+        ];
+    });
+    world.sql("UPDATE orders SET prior_order_id = 7");
+    world.decide(vec![case], Verb::Reapply);
+    world.ledger.done("order:1", "ticket").unwrap();
+    world.sql(now);
+    world
+}
+
+#[test]
+fn what_moves_on_after_a_reapply_disproves_nothing() {
+    for (now, proven) in [
+        // Forward in its states, and what the decision never wrote moves too.
+        (
+            "UPDATE orders SET status = 'Activated', amount = 1.50, prior_order_id = 8",
+            true,
+        ),
+        (
+            "UPDATE orders SET status = 'Accepted', amount = 1.50, prior_order_id = NULL",
+            true,
+        ),
+        // One of the fields went on to a third value after both were written.
+        ("UPDATE orders SET status = 'Accepted', amount = 9.00", true),
+        // Half of it was forgotten: it stands as it did.
+        ("UPDATE orders SET status = 'Accepted'", false),
+        ("UPDATE orders SET amount = 1.50", false),
+        // Neither was written.
+        ("UPDATE orders SET prior_order_id = 8", false),
+        ("UPDATE orders SET status = 'Unheard of', amount = 1.50", false),
+    ] {
+        let mut world = reapplied(now);
+        let (state, read) = world.read("order:1");
+        assert_eq!(state == State::Proven, proven, "{now}: {read}");
+        if proven {
+            assert!(
+                read.contains("moved on from there") || read.contains("further than the log"),
+                "{read}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_re_created_row_goes_on_but_is_not_half_written() {
+    for (row, proven) in [
+        ("(1, 'SFO-1', 'Accepted', 9.00)", false),
+        ("(1, 'SFO-1', 'Activated', 9.00)", true),
+        ("(1, 'SFO-1', 'Accepted', NULL)", false),
+        ("(1, 'SFO-1', 'Created', 1.50)", false),
+    ] {
+        let mut world = World::new("");
+        world.decide(vec![sfo(&[Kind::Lost])], Verb::Reapply);
+        world.sql(&format!(
+            "INSERT INTO orders (id, external_id, status, amount) VALUES {row}"
+        ));
+        let (state, read) = world.read("order:1");
+        assert_eq!(state == State::Proven, proven, "{row}: {read}");
+    }
+}
