@@ -12,6 +12,8 @@ pub enum Stage {
     Connecting,
     /// Reading the log (bytes).
     ReadingLog,
+    /// Reading the pre-restore instance and the restored database side by side (rows of both).
+    Databases,
     /// Comparing rows (rows).
     Comparing,
     /// Following references (rows).
@@ -24,10 +26,11 @@ pub enum Stage {
 
 impl Stage {
     /// All stages in order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Idle,
         Self::Connecting,
         Self::ReadingLog,
+        Self::Databases,
         Self::Comparing,
         Self::Following,
         Self::Writing,
@@ -40,6 +43,7 @@ impl Stage {
             Self::Idle => "not begun",
             Self::Connecting => "connecting",
             Self::ReadingLog => "reading the log",
+            Self::Databases => "reading databases",
             Self::Comparing => "comparing rows",
             Self::Following => "following references",
             Self::Writing => "writing cases",

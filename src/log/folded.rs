@@ -23,7 +23,10 @@ pub struct Folded {
     pub rejects: Vec<Reject>,
     /// What a person should know of the log.
     pub warnings: Vec<String>,
+    /// Rows of the restored database that were read on the way.
+    pub rows_read: u64,
     pub(super) rows: Rows,
+    pub(super) wholes: Vec<Whole>,
     pub(super) sources: Vec<SourceNames>,
 }
 
@@ -42,7 +45,21 @@ impl SourceNames {
     }
 }
 
+/// A source that is the whole log: what it does not name is as the restored database has it, and what neither has is not
+/// there.
+#[derive(Debug)]
+pub(super) struct Whole {
+    pub source: usize,
+    /// For each entity the largest key, where it is one integer.
+    pub largest: Vec<Option<i64>>,
+}
+
 impl Folded {
+    /// Whether a source is the whole log: a key that neither it nor the restored database has counts as deleted.
+    pub fn is_whole(&self) -> bool {
+        !self.wholes.is_empty()
+    }
+
     /// Keys of the entity that the log names, deleted ones too.
     pub fn len(&self, entity: EntityIx) -> usize {
         self.rows.order.get(entity).map_or(0, Vec::len)
@@ -90,7 +107,24 @@ impl Folded {
 
     /// The largest key seen, where the key is one integer column; deleted rows count.
     pub fn max_int_key(&self, entity: EntityIx) -> Option<i64> {
-        self.rows.largest.get(entity).copied().flatten()
+        if self.wholes.is_empty() {
+            return self.rows.largest.get(entity).copied().flatten();
+        }
+        // That a database lacks a key does not say that it ever had it.
+        let seen = self
+            .rows(entity)
+            .filter(|row| row.deleted_by().is_none_or(|by| !self.is_of_whole(by)));
+        let integer = self.rows.largest.get(entity).copied().flatten().is_some();
+        let named = seen.filter(|_| integer).filter_map(|row| row.key().parse().ok()).max();
+        let whole = self
+            .wholes
+            .iter()
+            .filter_map(|w| w.largest.get(entity).copied().flatten());
+        whole.max().max(named)
+    }
+
+    fn is_of_whole(&self, by: EventRef) -> bool {
+        self.wholes.iter().any(|whole| whole.source == usize::from(by.source))
     }
 
     /// The event in words for people and files.
@@ -105,7 +139,8 @@ impl Folded {
         Evidence {
             source: source.map_or_else(String::new, |s| s.name.clone()),
             position,
-            ts: event.at.map(time::format),
+            // When a database was read says nothing of when a row changed.
+            ts: event.at.filter(|_| !self.is_of_whole(event)).map(time::format),
         }
     }
 }

@@ -5,11 +5,13 @@
 //! | [`read()`] | all of it: the configured logs in, [`Folded`] out |
 //! | `source` | where the lines come from: files, plain and compressed, as blocks of them |
 //! | [`mod@format`] | one decoder a format |
+//! | [`database`] | the pre-restore instance as a log |
 //! | [`hold`] | the orders that wait, where the hold is a file |
 //! | `fold` | the newest value of every column of every key |
 //! | `wants` | which second readings are kept: without the bad change, as at T |
 //! | [`hold`] | the orders that wait in the hold |
 
+pub mod database;
 pub mod format;
 pub mod hold;
 
@@ -24,7 +26,7 @@ mod wants;
 
 pub use folded::{Folded, LogRow};
 pub use glance::{Glance, glance};
-pub use read::{LogInput, ReadError, read};
+pub use read::{Gathered, LogInput, ReadError, gather, read};
 pub use wants::Wants;
 
 use crate::domain::event::{EventRef, Gap};
@@ -55,8 +57,10 @@ pub struct Coverage {
     pub entity: String,
     /// Time of its earliest event, microseconds since 1970; `None` where there is none.
     pub first: Option<i64>,
-    /// Time of its latest event.
+    /// Time of its latest event; of a database, when it was read.
     pub last: Option<i64>,
+    /// Rows of the table, where the source is a database: then it is whole, and what it lacks is not there.
+    pub rows: Option<u64>,
 }
 
 /// A [`Gap`] and the source that has it.

@@ -1,13 +1,14 @@
 //! Reads all configured logs on all cores into one fold.
 
+use super::database::Told;
 use super::fold::{self, Batch, Fold, MOST_FILES, MOST_SOURCES, Move, Rules, Says, Stamp, Truncate};
-use super::folded::{Folded, SourceNames};
+use super::folded::{Folded, SourceNames, Whole};
 use super::format::{self, FormatContext, Line};
 use super::rejects::Rejects;
 use super::source::{Block, Source};
 use super::wants::{Sieve, Wants};
 use super::{Coverage, LogStats, SourceGap};
-use crate::config::{FormatKind, LogConfig, OrderBy};
+use crate::config::{FormatKind, LogConfig, OrderBy, SourceKind};
 use crate::domain::event::{Change, Op};
 use crate::domain::progress::{Progress, Stage};
 use crate::domain::queue::Reject;
@@ -58,8 +59,37 @@ impl From<ReadError> for Error {
     }
 }
 
-/// Reads and folds all logs; stops early when `progress` is cancelled.
+/// Reads and folds all logs that tell of events; stops early when `progress` is cancelled. A log that is a database has
+/// none: see [`gather`].
 pub fn read(input: &LogInput<'_>, progress: &Progress) -> Result<Folded, ReadError> {
+    let mut gathered = gather(input, progress)?;
+    for log in input.logs.iter().filter(|log| is_whole(log)) {
+        gathered.total.warnings.push(format!(
+            "log {} is a database: it shows what is there, not when it changed, and is left out here",
+            log.name
+        ));
+    }
+    Ok(gathered.finish(input.catalogue))
+}
+
+/// What the logs that tell of events came to; [`super::database::read`] adds those that are databases.
+#[derive(Debug)]
+pub struct Gathered {
+    pub(super) fold: Fold,
+    /// For each entity the time of the last event.
+    until: Vec<Option<i64>>,
+    total: Total,
+    kept: fold::AsAt,
+    hasher: RandomState,
+}
+
+/// Whether the log is a database, which the restored one must be at hand for.
+pub(super) fn is_whole(log: &LogConfig) -> bool {
+    log.source == SourceKind::Database
+}
+
+/// Reads and folds all logs that tell of events; stops early when `progress` is cancelled.
+pub fn gather(input: &LogInput<'_>, progress: &Progress) -> Result<Gathered, ReadError> {
     if input.logs.is_empty() {
         return Err(Error::usage("no log is configured")
             .at("[[log]]")
@@ -74,13 +104,18 @@ pub fn read(input: &LogInput<'_>, progress: &Progress) -> Result<Folded, ReadErr
     let sieve = Sieve::new(input.wants, input.schema, input.catalogue)?;
     let mut sources = Vec::new();
     for log in input.logs {
-        sources.push(open(log, progress)?);
+        let source = (!is_whole(log)).then(|| open(log, progress));
+        sources.push(source.transpose()?);
     }
-    progress.begin(Stage::ReadingLog, sources.iter().map(Source::size).sum());
+    progress.begin(Stage::ReadingLog, sources.iter().flatten().map(Source::size).sum());
     let hasher = RandomState::default();
     let mut folds = Vec::new();
     let mut total = Total::default();
     for (ix, (log, source)) in input.logs.iter().zip(sources).enumerate() {
+        let Some(source) = source else {
+            total.await_whole(log, input);
+            continue;
+        };
         let fold = read_source(input, &sieve, ix, log, &source, hasher.clone(), progress, &mut total)?;
         total.names.push(SourceNames {
             name: log.name.clone(),
@@ -88,29 +123,87 @@ pub fn read(input: &LogInput<'_>, progress: &Progress) -> Result<Folded, ReadErr
         });
         folds.push(fold);
     }
-    let until: Vec<Vec<Option<i64>>> = total
-        .coverage
-        .chunks(input.schema.entities.len().max(1))
-        .map(|of_source| of_source.iter().map(|c| c.last).collect())
+    let entities = input.schema.entities.len();
+    let until: Vec<Vec<Option<i64>>> = input
+        .logs
+        .iter()
+        .zip(total.coverage.chunks(entities.max(1)))
+        .filter(|(log, _)| !is_whole(log))
+        .map(|(_, of_source)| of_source.iter().map(|c| c.last).collect())
         .collect();
     let sources = fold::Sources {
         catalogue: input.catalogue,
         until: &until,
         as_at: input.wants.as_at,
     };
-    let fold = fold::merge(folds, &sources).unwrap_or_else(|| Fold::new(0, Rules::default(), sieve.kept(), hasher));
-    Ok(Folded {
-        stats: total.stats,
-        coverage: total.coverage,
-        gaps: total.gaps,
-        rejects: total.rejects,
-        warnings: total.warnings,
-        rows: fold::finish(fold, input.catalogue),
-        sources: total.names,
+    let another = || Fold::new(entities, Rules::default(), sieve.kept(), hasher.clone());
+    Ok(Gathered {
+        fold: fold::merge(folds, &sources).unwrap_or_else(another),
+        until: (0..entities)
+            .map(|entity| until.iter().filter_map(|u| u[entity]).max())
+            .collect(),
+        total,
+        kept: sieve.kept(),
+        hasher,
     })
 }
 
-#[derive(Default)]
+impl Gathered {
+    /// A fold for one more source, of which every word is its last.
+    pub(super) fn another(&self) -> Fold {
+        Fold::new(self.until.len(), Rules::default(), self.kept, self.hasher.clone())
+    }
+
+    /// Adds what a database says.
+    pub(super) fn add_whole(&mut self, source: usize, fold: Fold, told: Told, input: &LogInput<'_>) {
+        let total = &mut self.total;
+        let coverage = total.coverage.chunks_mut(self.until.len().max(1)).nth(source);
+        for (coverage, rows) in coverage.into_iter().flatten().zip(&told.rows) {
+            (coverage.last, coverage.rows) = (Some(told.at), Some(*rows));
+        }
+        if let Some(names) = total.names.get_mut(source) {
+            names.parts = told.parts;
+        }
+        total.stats.events += told.events;
+        total.stats.bytes += told.bytes;
+        total.stats.last = total.stats.last.max(Some(told.at));
+        total.warnings.extend(told.warnings);
+        total.wholes.push(Whole {
+            source,
+            largest: told.largest,
+        });
+        total.rows_read += told.restored_rows;
+        let until = [self.until.clone(), vec![Some(told.at); self.until.len()]];
+        let sources = fold::Sources {
+            catalogue: input.catalogue,
+            until: &until,
+            as_at: input.wants.as_at,
+        };
+        let empty = self.another();
+        let others = std::mem::replace(&mut self.fold, empty);
+        if let Some(merged) = fold::merge(vec![others, fold], &sources) {
+            self.fold = merged;
+        }
+    }
+
+    /// All of it, row by row.
+    pub fn finish(self, catalogue: &Catalogue) -> Folded {
+        let total = self.total;
+        Folded {
+            stats: total.stats,
+            coverage: total.coverage,
+            gaps: total.gaps,
+            rejects: total.rejects,
+            warnings: total.warnings,
+            rows_read: total.rows_read,
+            rows: fold::finish(self.fold, catalogue),
+            sources: total.names,
+            wholes: total.wholes,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
 struct Total {
     stats: LogStats,
     coverage: Vec<Coverage>,
@@ -118,6 +211,26 @@ struct Total {
     rejects: Vec<Reject>,
     warnings: Vec<String>,
     names: Vec<SourceNames>,
+    wholes: Vec<Whole>,
+    rows_read: u64,
+}
+
+impl Total {
+    /// Keeps the place of a source that is read later.
+    fn await_whole(&mut self, log: &LogConfig, input: &LogInput<'_>) {
+        self.names.push(SourceNames {
+            name: log.name.clone(),
+            parts: Vec::new(),
+        });
+        self.coverage
+            .extend(input.schema.entities.iter().map(|entity| Coverage {
+                source: log.name.clone(),
+                entity: entity.name.clone(),
+                first: None,
+                last: None,
+                rows: None,
+            }));
+    }
 }
 
 pub(super) fn open<'p>(log: &LogConfig, progress: &'p Progress) -> Result<Source<'p>> {
@@ -299,6 +412,7 @@ impl Found {
                 entity: entity.name.clone(),
                 first: span.map(|s| s.0),
                 last: span.map(|s| s.1),
+                rows: None,
             });
         }
         self.gaps.sort_by_key(|g| (g.gap.from, g.gap.to));

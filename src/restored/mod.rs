@@ -1,6 +1,7 @@
 //! The restored database, as read: one trait, PostgreSQL and SQLite behind it.
 
 pub mod facts;
+pub mod marks;
 pub mod pg;
 pub mod postgres;
 pub mod sqlite;
@@ -9,6 +10,7 @@ use crate::domain::schema::{Catalogue, Column, ColumnIx, EntityIx, Schema, Table
 use crate::domain::value::{self, ColumnType};
 use crate::domain::{Error, Result};
 use facts::{Facts, Known, Newest, Shape, Stamped};
+use marks::{Ask, Broken, Marks};
 use std::collections::HashMap;
 use std::future::Future;
 
@@ -183,6 +185,24 @@ pub trait Restored: Send {
     /// Every table that this user may read, mapped or not.
     fn shapes(&mut self) -> impl Future<Output = Result<Vec<Shape>>> + Send;
 
+    /// The key and a mark of every row in the snapshot, in the order of the key; `after` leaves out the rows up to that
+    /// key, given by its parts.
+    fn marks(
+        &mut self,
+        entity: EntityIx,
+        ask: &Ask,
+        after: Option<&[String]>,
+    ) -> impl Future<Output = Result<Marks, Broken>> + Send;
+
+    /// Connects again where connections were lost: `None` where none was, else whether the same snapshot is still seen.
+    fn revive(&mut self) -> impl Future<Output = Result<Option<bool>>> + Send;
+
+    /// About how many rows the table has, for progress.
+    fn about(&mut self, entity: EntityIx) -> impl Future<Output = Result<u64>> + Send;
+
+    /// The time of the snapshot by the database's clock, microseconds since 1970.
+    fn snapshot_time(&mut self) -> impl Future<Output = Result<i64>> + Send;
+
     /// Rows handed out so far, for the report.
     fn rows_read(&self) -> u64;
 }
@@ -205,7 +225,7 @@ fn no_table(schema: &Schema, entity: EntityIx, known: &[String]) -> Error {
         .collect();
     ranked.sort_unstable();
     let near: Vec<&str> = ranked.into_iter().take(3).map(|(_, k)| k.as_str()).collect();
-    Error::usage(format!("the restored database has no table {:?}", entity.table))
+    Error::usage(format!("the database has no table {:?}", entity.table))
         .at(place)
         .cure(if near.is_empty() {
             "it has no table at all that this user sees: check the database in restored.url".to_owned()

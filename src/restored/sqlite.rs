@@ -3,6 +3,7 @@
 mod facts;
 
 use super::facts::{Facts, Known, Newest, Shape, Stamped};
+use super::marks::{self, Ask, Broken, Mark, Marks};
 use super::{Lookup, LookupCost, Restored, Row, RowBuf, Sequence, check_columns, check_targets, no_table, pg::quoted};
 use crate::domain::schema::{Catalogue, Column, ColumnIx, EntityIx, Schema, Table};
 use crate::domain::value::{self, ColumnType, LogKind, LogValue, Same, split_key};
@@ -135,6 +136,48 @@ impl Sqlite {
             read += 1;
         }
         Ok(read)
+    }
+
+    fn all_marks(&self, table: &Table, ask: &Ask) -> rusqlite::Result<Vec<Mark>> {
+        let asked: Vec<&Column> = ask
+            .key
+            .iter()
+            .chain(&ask.columns)
+            .filter_map(|c| table.columns.get(usize::from(c.column)))
+            .collect();
+        let names: Vec<String> = asked.iter().map(|c| quoted(&c.name)).collect();
+        let keys = ask.key.len();
+        let sql = format!(
+            "select {} from {} order by {}",
+            names.join(", "),
+            quoted(&table.name),
+            names[..keys].join(", ")
+        );
+        let mut statement = self.file.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        let mut marks = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (mut bytes, mut key, mut whole) = (Vec::new(), 0, true);
+            for (at, column) in asked.iter().enumerate() {
+                let value = row.get_ref(at)?;
+                match (text(value, Some(&column.ty)), value) {
+                    (_, ValueRef::Integer(n)) if at < keys && ask.key[at].alike && marks::is_integer(&column.ty) => {
+                        marks::push(&mut bytes, Some(&n.to_be_bytes()));
+                    }
+                    (text, _) => {
+                        whole &= at >= keys || text.is_some();
+                        marks::push(&mut bytes, text.as_deref().map(str::as_bytes));
+                    }
+                }
+                if at + 1 == keys {
+                    key = bytes.len();
+                }
+            }
+            if whole {
+                marks.push(Mark::new(bytes.into(), key));
+            }
+        }
+        Ok(marks)
     }
 
     fn lookup_cost(&self, table: &Table, columns: &[ColumnIx]) -> rusqlite::Result<LookupCost> {
@@ -348,6 +391,35 @@ impl Restored for Sqlite {
 
     async fn shapes(&mut self) -> Result<Vec<Shape>> {
         self.all_shapes().map_err(|e| self.error("reading the catalogue", &e))
+    }
+
+    /// All of them at once: a demo's file is small.
+    async fn marks(&mut self, entity: EntityIx, ask: &Ask, after: Option<&[String]>) -> Result<Marks, Broken> {
+        if after.is_some() {
+            return Err(Broken::Failed(Error::failed("a file is not read from the middle")));
+        }
+        let table = self.table(entity).map_err(Broken::Failed)?;
+        let marks = self
+            .all_marks(table, ask)
+            .map_err(|e| Broken::Failed(self.error("reading a table", &e)))?;
+        Ok(Box::pin(futures_util::stream::once(async { Ok(marks) })))
+    }
+
+    async fn revive(&mut self) -> Result<Option<bool>> {
+        Ok(None)
+    }
+
+    async fn about(&mut self, entity: EntityIx) -> Result<u64> {
+        let sql = format!("select count(*) from {}", quoted(&self.table(entity)?.name));
+        let rows: i64 = self
+            .file
+            .query_row(&sql, [], |row| row.get(0))
+            .map_err(|e| self.error("reading a table", &e))?;
+        Ok(u64::try_from(rows).unwrap_or(0))
+    }
+
+    async fn snapshot_time(&mut self) -> Result<i64> {
+        Ok(crate::domain::time::now())
     }
 
     fn rows_read(&self) -> u64 {

@@ -114,10 +114,12 @@ pub async fn run<R: Restored>(
             as_at: None,
         },
     };
-    let mut log = crate::log::read(&input, progress)?;
-    let held = hold::read(config, &mut log)?;
+    let mut gathered = crate::log::gather(&input, progress)?;
     restored.snapshot(&catalogue).await?;
     let at = time::now();
+    crate::log::database::read(&mut gathered, &input, &config.scan, restored, progress).await?;
+    let mut log = gathered.finish(&catalogue);
+    let held = hold::read(config, &mut log)?;
     let mut scan = Scan {
         config,
         schema: &config.schema,
@@ -134,7 +136,7 @@ pub async fn run<R: Restored>(
     let in_doubt = scan.in_doubt().await?;
     let cases = scan.cases(findings, &in_doubt, held).await?;
     scan.sequences().await?;
-    let rows_read = scan.restored.rows_read();
+    let rows_read = log.rows_read + scan.restored.rows_read();
     let mut warnings = log.warnings.clone();
     warnings.append(&mut scan.warnings);
     let (learned, traffic) = (std::mem::take(&mut scan.learned), std::mem::take(&mut scan.traffic));

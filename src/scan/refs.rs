@@ -148,6 +148,10 @@ impl<R: Restored> Scan<'_, R> {
                 Some(_) => {
                     targets.deleted.insert(target);
                 }
+                // What a whole log does not name is the same on both sides: not there either.
+                None if self.log.is_whole() => {
+                    targets.deleted.insert(target);
+                }
                 None => {}
             }
         }
@@ -201,6 +205,10 @@ impl<R: Restored> Scan<'_, R> {
                     dead.insert(target);
                 }
             }
+        }
+        if self.log.is_whole() {
+            let absent = wanted.values().flatten();
+            dead.extend(absent.map(|text| (entity, Some(column), Box::from(*text))));
         }
         targets
             .deleted

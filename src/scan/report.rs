@@ -34,6 +34,9 @@ pub struct CoverageReport {
     pub first: Option<String>,
     /// RFC 3339, UTC.
     pub last: Option<String>,
+    /// Rows of the table, where the source is the whole of it: a database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub whole: Option<u64>,
 }
 
 /// What a scan found, in figures.
@@ -123,6 +126,7 @@ impl ScanReport {
                     entity: c.entity.clone(),
                     first: c.first.map(time::format),
                     last: c.last.map(time::format),
+                    whole: c.rows,
                 })
                 .collect(),
             warnings,

@@ -13,6 +13,7 @@ mod night;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod database;
 mod differences;
 mod findings;
 mod life;

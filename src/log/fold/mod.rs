@@ -212,6 +212,28 @@ impl Fold {
         batch.clear();
     }
 
+    /// Whether any event told of this key.
+    pub fn names(&self, entity: EntityIx, key: &str) -> bool {
+        self.read(entity, key, |_| Some(())).is_some()
+    }
+
+    /// Reads the row of this key, if any event told of it.
+    pub fn read<R>(&self, entity: EntityIx, key: &str, act: impl FnOnce(&Row) -> Option<R>) -> Option<R> {
+        let hash = self.hasher.hash_one((entity, key));
+        let shard = self.shards[shard(hash)].lock().unwrap_or_else(PoisonError::into_inner);
+        let row = shard.tables.get(entity)?.get(key.as_bytes(), lower(hash))?;
+        act(row)
+    }
+
+    /// The keys of an entity, some at a time.
+    pub fn keys(&self, entity: EntityIx) -> impl Iterator<Item = Vec<String>> {
+        self.shards.iter().map(move |shard| {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let rows = shard.tables.get(entity).map_or(&[][..], |table| &table.rows);
+            rows.iter().map(|row| row.key().to_owned()).collect()
+        })
+    }
+
     fn with<R>(&self, entity: EntityIx, key: &str, act: impl FnOnce(&mut Row, Rules, &mut Vec<u8>) -> R) -> R {
         let hash = self.hash(entity, key);
         let mut shard = self.shards[shard(hash)].lock().unwrap_or_else(PoisonError::into_inner);

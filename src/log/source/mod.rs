@@ -15,17 +15,52 @@ pub(super) struct Part {
     pub name: String,
     /// What is added to a line's number for people: partitions begin anywhere, and few bits are kept of a number.
     pub base: u64,
+    /// The rows that the lines stand for, where they are rows of a table.
+    rows: Vec<TableRow>,
+}
+
+#[derive(Debug, Clone)]
+struct TableRow {
+    key: Box<str>,
+    gone: bool,
 }
 
 impl Part {
     /// A file; its lines are counted from 1.
     pub fn file(name: String) -> Self {
-        Self { name, base: 0 }
+        Self {
+            name,
+            base: 0,
+            rows: Vec::new(),
+        }
+    }
+
+    /// A table; its rows are added as they are named.
+    pub fn table(name: String) -> Self {
+        Self::file(name)
+    }
+
+    /// Names a row of a table, there or not there; gives the line that stands for it.
+    pub fn add_row(&mut self, key: &str, gone: bool) -> u64 {
+        self.rows.push(TableRow { key: key.into(), gone });
+        self.rows.len() as u64
     }
 
     /// A line's place for people.
     pub fn place(&self, line: u64) -> String {
-        format!("{}:{}", self.name, self.base + line)
+        let row = line
+            .checked_sub(1)
+            .and_then(|at| self.rows.get(usize::try_from(at).ok()?));
+        match row {
+            Some(TableRow { key, gone: false }) => format!("{} {key}", self.name),
+            Some(TableRow { key, gone: true }) => {
+                format!(
+                    "{} {key}: not there (deleted, or added to the restored database since)",
+                    self.name
+                )
+            }
+            None => format!("{}:{}", self.name, self.base + line),
+        }
     }
 }
 

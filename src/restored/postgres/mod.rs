@@ -3,9 +3,11 @@
 mod catalogue;
 mod facts;
 mod lookup;
+mod marks;
 mod values;
 
 use super::facts::{Facts, Known, Newest, Shape, Stamped};
+use super::marks::{Ask, Broken, Marks};
 use super::pg::{self, Connection, Session};
 use super::{Lookup, LookupCost, Restored, Row, Sequence};
 use crate::config::{Database, ScanConfig};
@@ -16,7 +18,7 @@ use futures_util::future::try_join_all;
 use lookup::{Plan, Tuples};
 use std::collections::HashSet;
 use std::time::Duration;
-use tokio_postgres::types::{Oid, Type};
+use tokio_postgres::types::{Oid, ToSql, Type};
 
 /// A lazily loaded volume may take minutes for a statement that reads a whole table.
 const STATEMENT_LIMIT: Duration = Duration::from_mins(15);
@@ -34,6 +36,8 @@ pub struct Postgres {
     judge: Option<Connection>,
     relations: Vec<Relation>,
     in_snapshot: bool,
+    /// What other connections import to see the same, while the first reader is there.
+    exported: Option<String>,
     rows_read: u64,
     /// Rows that a batch may ask for, as the last ones went.
     batch: usize,
@@ -65,9 +69,15 @@ const SERVER: &str = "\
         then (select timeline_id::bigint from pg_control_checkpoint()) end, \
       pg_is_in_recovery(), coalesce((select ssl from pg_stat_ssl where pid = pg_backend_pid()), false)";
 
+const BEGIN: &str = "begin isolation level repeatable read read only";
+
 const SIZE: &str = "\
     select coalesce(sum(pg_total_relation_size(relid)), 0)::bigint from \
       (select $1::oid as relid union select relid from pg_partition_tree($1::oid)) parts";
+
+const ROWS: &str = "\
+    select coalesce(sum(greatest(reltuples, 0)), 0)::bigint from pg_class where relkind <> 'p' and oid in \
+      (select $1::oid union select relid from pg_partition_tree($1::oid))";
 
 const INDEXES: &str = "\
     select (indkey::int2[])[0:indnkeyatts - 1] from pg_index \
@@ -100,6 +110,7 @@ impl Postgres {
             judge: None,
             relations: Vec::new(),
             in_snapshot: false,
+            exported: None,
             rows_read: 0,
             batch: lookup::FIRST_BATCH,
         })
@@ -168,54 +179,92 @@ impl Postgres {
             .ok_or_else(|| Error::failed("not connected to the restored database"))
     }
 
-    /// Opens the other readers and lets them see what the first one sees.
+    /// Takes the snapshot anew, and opens the other readers to see the same.
     async fn share_snapshot(&mut self) -> Result<()> {
-        const BEGIN: &str = "begin isolation level repeatable read read only";
         for reader in &self.readers {
             let ended = reader.client.batch_execute("rollback").await;
             ended.map_err(|e| reader.error("ending the last snapshot", &e))?;
         }
-        let wanted = self.scan.connections.max(1);
-        self.readers.truncate(wanted);
+        self.readers.truncate(self.scan.connections.max(1));
         let first = self.reader()?;
         let failed = |e: tokio_postgres::Error| first.error("taking a snapshot", &e);
         first.client.batch_execute(BEGIN).await.map_err(failed)?;
-        if wanted == 1 {
-            return Ok(());
-        }
-        let exported = first.client.query_typed_one("select pg_export_snapshot()", &[]).await;
-        let Ok(snapshot) = exported.and_then(|row| row.try_get::<_, String>(0)) else {
+        let exported = export(first).await;
+        if exported.is_none() {
             // It cannot be exported here (a pooler, a standby): one connection reads alone.
             first.client.batch_execute("rollback").await.map_err(failed)?;
+            first.client.batch_execute(BEGIN).await.map_err(failed)?;
             self.readers.truncate(1);
-            let first = self.reader()?;
-            return first
-                .client
-                .batch_execute(BEGIN)
-                .await
-                .map_err(|e| first.error("taking a snapshot", &e));
-        };
-        // The server made this name: hexadecimal digits and dashes.
-        let name: String = snapshot
-            .chars()
-            .filter(|c| c.is_ascii_hexdigit() || *c == '-')
-            .collect();
-        let import = format!("{BEGIN}; set transaction snapshot '{name}'");
-        while self.readers.len() < wanted {
-            // A server short of connections still serves those that we have.
-            let Ok(reader) = open(&self.database).await else { break };
-            self.readers.push(reader);
         }
-        let imports = self
-            .readers
-            .iter()
-            .skip(1)
-            .map(|reader| reader.client.batch_execute(&import));
+        self.exported = exported;
+        if self.exported.is_none() {
+            return Ok(());
+        }
+        let imports = self.readers.iter().skip(1).map(|reader| self.import(reader));
         if try_join_all(imports).await.is_err() {
             self.readers.truncate(1);
         }
+        self.open_readers().await;
         Ok(())
     }
+
+    /// Opens readers until there are as many as may be; a server short of connections still serves those that we have.
+    async fn open_readers(&mut self) {
+        while self.exported.is_some() && self.readers.len() < self.scan.connections {
+            let Ok(reader) = open(&self.database).await else { break };
+            if self.import(&reader).await.is_err() {
+                break;
+            }
+            self.readers.push(reader);
+        }
+    }
+
+    /// Lets a connection see what the first reader sees.
+    async fn import(&self, connection: &Connection) -> Result<(), tokio_postgres::Error> {
+        // The server made this name: hexadecimal digits and dashes.
+        let name = self.exported.as_deref().unwrap_or_default().chars();
+        let name: String = name.filter(|c| c.is_ascii_hexdigit() || *c == '-').collect();
+        let import = format!("{BEGIN}; set transaction snapshot '{name}'");
+        connection.client.batch_execute(&import).await
+    }
+
+    /// A connection for one long statement, which may take as long as the volume makes it.
+    async fn streamer(&self) -> Result<Connection> {
+        let session = Session {
+            purpose: "scan",
+            read_only: true,
+            statement_timeout: Duration::ZERO,
+            idle_timeout: IDLE_LIMIT,
+        };
+        let streamer = pg::connect(&self.database, session).await?;
+        let failed = |e: tokio_postgres::Error| streamer.error("taking a snapshot", &e);
+        if self.exported.is_some() {
+            self.import(&streamer).await.map_err(failed)?;
+        } else {
+            streamer.client.batch_execute(BEGIN).await.map_err(failed)?;
+        }
+        // Every row is read: what is cheapest is the planner's to say, the index where it serves or a sort where none does.
+        let settings = "set local enable_seqscan = on";
+        streamer.client.batch_execute(settings).await.map_err(failed)?;
+        Ok(streamer)
+    }
+
+    /// The readers wait while a table is streamed, however long that takes.
+    async fn let_readers_wait(&self) -> Result<()> {
+        for reader in &self.readers {
+            let waits = reader
+                .client
+                .batch_execute("set local idle_in_transaction_session_timeout = 0");
+            waits.await.map_err(|e| reader.error("preparing the session", &e))?;
+        }
+        Ok(())
+    }
+}
+
+/// A snapshot's name for other connections, where the server gives one.
+async fn export(from: &Connection) -> Option<String> {
+    let exported = from.client.query_typed_one("select pg_export_snapshot()", &[]).await;
+    exported.ok()?.try_get(0).ok()
 }
 
 async fn open(database: &Database) -> Result<Connection> {
@@ -318,8 +367,7 @@ impl Restored for Postgres {
         let relation = self.relation(entity)?;
         let failed = |e: tokio_postgres::Error| pg.error("reading the sequences", &e);
         let keys: Vec<i16> = relation.key.iter().map(|k| relation.columns[*k].number).collect();
-        let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
-            [(&relation.oid, Type::OID), (&keys, Type::INT2_ARRAY)];
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&relation.oid, Type::OID), (&keys, Type::INT2_ARRAY)];
         let rows = pg.client.query_typed(SEQUENCES, &parameters).await.map_err(failed)?;
         let mut found = Vec::with_capacity(rows.len());
         for row in rows {
@@ -365,6 +413,65 @@ impl Restored for Postgres {
 
     async fn shapes(&mut self) -> Result<Vec<Shape>> {
         facts::shapes(self.judge().await?).await
+    }
+
+    async fn marks(&mut self, entity: EntityIx, ask: &Ask, after: Option<&[String]>) -> Result<Marks, Broken> {
+        let ended = |error| {
+            // A server that takes no connection now may take one later.
+            Broken::Lost(error)
+        };
+        let relation = self.relation(entity).map_err(Broken::Failed)?;
+        self.let_readers_wait().await.map_err(ended)?;
+        let streamer = self.streamer().await.map_err(ended)?;
+        let failed = |e: tokio_postgres::Error| marks::broken(&streamer, &e);
+        for (n, part) in after.unwrap_or_default().iter().enumerate() {
+            let name = marks::after_setting(n);
+            let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&name, Type::TEXT), (part, Type::TEXT)];
+            let set = "select set_config($1, $2, true)";
+            streamer.client.query_typed(set, &parameters).await.map_err(failed)?;
+        }
+        let sql = marks::statement(relation, ask, after.is_some());
+        let rows = streamer.client.copy_out(&sql).await.map_err(failed)?;
+        Ok(marks::stream(streamer, rows, ask.key.len()))
+    }
+
+    async fn revive(&mut self) -> Result<Option<bool>> {
+        let before = self.readers.len();
+        self.readers.retain(|reader| !reader.client.is_closed());
+        if self.readers.len() == before {
+            return Ok(None);
+        }
+        let same = !self.readers.is_empty();
+        if same {
+            // Whoever sees the snapshot can hand it on.
+            self.exported = export(self.reader()?).await;
+            self.open_readers().await;
+        } else {
+            self.readers.push(open(&self.database).await?);
+            self.share_snapshot().await?;
+        }
+        Ok(Some(same))
+    }
+
+    async fn about(&mut self, entity: EntityIx) -> Result<u64> {
+        let pg = self.reader()?;
+        let failed = |e: tokio_postgres::Error| pg.error("reading the catalogue", &e);
+        let oid = self.relation(entity)?.oid;
+        let rows = pg
+            .client
+            .query_typed_one(ROWS, &[(&oid, Type::OID)])
+            .await
+            .map_err(failed)?;
+        let rows: i64 = rows.try_get(0).map_err(failed)?;
+        Ok(u64::try_from(rows).unwrap_or(0))
+    }
+
+    async fn snapshot_time(&mut self) -> Result<i64> {
+        let pg = self.reader()?;
+        let failed = |e: tokio_postgres::Error| pg.error("asking the server's clock", &e);
+        let now = "select (extract(epoch from transaction_timestamp()) * 1000000)::bigint";
+        let row = pg.client.query_typed_one(now, &[]).await.map_err(failed)?;
+        row.try_get(0).map_err(failed)
     }
 
     fn rows_read(&self) -> u64 {
