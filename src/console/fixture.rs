@@ -130,6 +130,7 @@ pub fn row(n: usize) -> CaseRow {
         label: format!("SFO-{n}").into(),
         action: "New".into(),
         kinds: vec![Kind::Lost],
+        undone: false,
         state: State::Open,
         verb: None,
         claim: None,
@@ -251,6 +252,7 @@ pub fn orphan() -> CaseFile {
             key: "958".to_owned(),
             kinds: vec![Kind::Lost],
             restored: false,
+            bad: None,
             log: Some(true),
             fields: vec![
                 field("status", None, "Activated", evidence("9911", 251)),
@@ -271,6 +273,7 @@ pub fn orphan() -> CaseFile {
             key: "1201".to_owned(),
             kinds: vec![Kind::Lost],
             restored: false,
+            bad: None,
             log: Some(true),
             fields: vec![field("action", None, "Change", evidence("9912", 252))],
             refs: vec![FamilyRef {
@@ -288,6 +291,7 @@ pub fn orphan() -> CaseFile {
             key: "973".to_owned(),
             kinds: vec![],
             restored: true,
+            bad: None,
             log: Some(true),
             fields: vec![field("state", Some("Running"), "Running", evidence("9034", -120))],
             refs: vec![],
@@ -379,6 +383,7 @@ pub fn regressed() -> CaseFile {
             key: "90".to_owned(),
             kinds: vec![Kind::Regressed],
             restored: true,
+            bad: None,
             log: Some(true),
             fields: vec![
                 field("status", Some("Created"), "Accepted", by.clone()),

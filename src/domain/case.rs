@@ -252,6 +252,9 @@ pub struct FamilyRow {
     pub kinds: Vec<Kind>,
     /// Whether the restored database has the row.
     pub restored: bool,
+    /// What the bad change did to its state in the log, where that rests on it: `created`, `deleted`, `wrote status of`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad: Option<String>,
     /// What the log says of it: `None` where it never names it, `Some(false)` where its last word is a delete.
     pub log: Option<bool>,
     /// Its fields, both sides.

@@ -26,6 +26,8 @@ pub struct CaseRow {
     pub action: Box<str>,
     /// The distinct kinds of its findings, in order.
     pub kinds: Vec<Kind>,
+    /// All of them are there only because of the bad change: the restore removed it on purpose.
+    pub undone: bool,
     /// Where it stands.
     pub state: State,
     /// The verb of its last decision.
@@ -136,8 +138,10 @@ pub struct CaseFile {
 pub struct Counts {
     /// By [`State::ALL`].
     pub states: [u64; State::ALL.len()],
-    /// Cases not yet settled, by the first of their kinds in [`Kind::ALL`]: they add up to the unsettled.
+    /// Cases not yet settled, by the first of their kinds in [`Kind::ALL`]; with `undone` they add up to the unsettled.
     pub kinds: [u64; Kind::ALL.len()],
+    /// Cases not yet settled that are there only because of the bad change.
+    pub undone: u64,
     /// Cases both lost and orphaned among the unsettled.
     pub lost_and_orphaned: u64,
 }

@@ -1,5 +1,5 @@
 //! Where a case stands in the queue: what will fire by itself, what expires unrescued, what blocks most, then the
-//! site's rank, then the label. One byte string that compares as the queue is ordered, so that an index serves it.
+//! site's rank, then the label; what the restore undid on purpose comes last. One byte string that compares as the queue is ordered, so that an index serves it.
 
 use crate::domain::case::FoundCase;
 use crate::domain::finding::Kind;
@@ -12,7 +12,7 @@ pub(super) const WAITED: std::ops::Range<usize> = 10..14;
 pub(super) fn of(case: &FoundCase) -> Vec<u8> {
     let mut place = Vec::with_capacity(64);
     let fires = case.findings.iter().any(|f| f.kind == Kind::InDoubt);
-    place.push(u8::from(!fires));
+    place.push(if case.is_undone() { 2 } else { u8::from(!fires) });
     match dies_at(case) {
         Some(at) => {
             place.push(0);

@@ -3,7 +3,7 @@
 use super::fault::{Fault, Res};
 use super::{Ledger, body};
 use crate::domain::Result;
-use crate::domain::case::{State, Verb};
+use crate::domain::case::{FoundCase, State, Verb};
 use crate::domain::finding::Kind;
 use crate::domain::queue::{CaseFile, CaseRow, Claim, Counts, Decision, Filter, Note, Reject};
 use crate::domain::schema::ORDER;
@@ -14,6 +14,14 @@ use std::collections::HashMap;
 /// Kinds as bits, in the order of [`Kind::ALL`].
 pub(super) fn mask(kinds: &[Kind]) -> i64 {
     kinds.iter().map(|k| 1_i64 << bit(*k)).sum()
+}
+
+/// The bit beside the kinds that says all findings of a case are undone.
+const UNDONE: i64 = 1 << 32;
+
+/// The kinds of a case as bits, and whether it is undone.
+pub(super) fn mask_of(case: &FoundCase) -> i64 {
+    mask(&case.kinds()) | if case.is_undone() { UNDONE } else { 0 }
 }
 
 fn bit(kind: Kind) -> usize {
@@ -97,6 +105,7 @@ fn read_row(db: &Connection, row: &Row<'_>, claims: &HashMap<i64, Claim>) -> Res
         label: row.get(2)?,
         action: row.get(3)?,
         kinds: kinds_of(row.get(4)?),
+        undone: row.get::<_, i64>(4)? & UNDONE != 0,
         state: state_of(row.get_ref(5)?.as_str().map_err(rusqlite::Error::from)?),
         verb: verb.and_then(Verb::of_name),
         claim: claims.get(&no).cloned(),
@@ -230,7 +239,9 @@ impl Ledger {
                 if let Some(i) = State::ALL.iter().position(|s| *s == state) {
                     counts.states[i] += cases;
                 }
-                if !state.is_settled() {
+                if !state.is_settled() && kinds & UNDONE != 0 {
+                    counts.undone += cases;
+                } else if !state.is_settled() {
                     if let Some(first) = kinds_of(kinds).first() {
                         counts.kinds[bit(*first)] += cases;
                     }

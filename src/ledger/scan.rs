@@ -4,7 +4,7 @@ use super::audit::Deed;
 use super::body::Packer;
 use super::fault::Res;
 use super::follow::{self, Decided};
-use super::rows::{mask, state_of};
+use super::rows::{mask_of, state_of};
 use super::{Ledger, Tx, check_attempt, place};
 use crate::domain::case::{FoundCase, State, Verb};
 use crate::domain::progress::{Progress, Stage};
@@ -394,7 +394,7 @@ impl Intake<'_, '_> {
                 self.tx.incident,
                 case.id,
                 place::of(case),
-                mask(&case.kinds()),
+                mask_of(case),
                 case.label,
                 case.action,
                 serde_json::to_string(&case.show)?,
@@ -421,7 +421,7 @@ impl Intake<'_, '_> {
             .execute(params![
                 known.no,
                 place::of(case),
-                mask(&case.kinds()),
+                mask_of(case),
                 case.label,
                 case.action,
                 serde_json::to_string(&case.show)?,

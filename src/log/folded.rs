@@ -145,6 +145,79 @@ impl Folded {
     }
 }
 
+/// The folded log as a scan asks it: as it is, or as if the bad change had not been.
+#[derive(Debug, Clone, Copy)]
+pub struct LogView<'a> {
+    folded: &'a Folded,
+    clean: bool,
+}
+
+impl<'a> LogView<'a> {
+    /// The log as it is.
+    pub const fn of(folded: &'a Folded) -> Self {
+        Self { folded, clean: false }
+    }
+
+    /// The same without the bad change.
+    #[must_use]
+    pub const fn without_bad(self) -> Self {
+        Self { clean: true, ..self }
+    }
+
+    /// What it is a view of.
+    pub const fn folded(self) -> &'a Folded {
+        self.folded
+    }
+
+    /// As [`Folded::get`].
+    pub fn get(self, entity: EntityIx, key: &str) -> Option<LogRow<'a>> {
+        let clean = self.clean.then(|| self.folded.without_bad(entity, key)).flatten();
+        clean.unwrap_or_else(|| self.folded.get(entity, key))
+    }
+
+    /// As [`Folded::rows`].
+    pub fn rows(self, entity: EntityIx) -> impl Iterator<Item = LogRow<'a>> {
+        let clean = move |row: LogRow<'a>| {
+            if self.clean {
+                self.get(entity, row.key())
+            } else {
+                Some(row)
+            }
+        };
+        self.folded.rows(entity).filter_map(clean)
+    }
+
+    /// The rows to compare with the restored ones: all, or without the bad change those that it touched.
+    pub fn compared(self, entity: EntityIx) -> Vec<LogRow<'a>> {
+        if !self.clean {
+            return self.folded.rows(entity).collect();
+        }
+        let mut keys: Vec<&str> = self.folded.touched_by_bad(entity).collect();
+        keys.sort_unstable();
+        keys.into_iter().filter_map(|key| self.get(entity, key)).collect()
+    }
+
+    /// As [`Folded::len`].
+    pub fn len(self, entity: EntityIx) -> usize {
+        self.folded.len(entity)
+    }
+
+    /// As [`Folded::is_empty`].
+    pub fn is_empty(self, entity: EntityIx) -> bool {
+        self.folded.is_empty(entity)
+    }
+
+    /// As [`Folded::max_int_key`].
+    pub fn max_int_key(self, entity: EntityIx) -> Option<i64> {
+        self.folded.max_int_key(entity)
+    }
+
+    /// As [`Folded::evidence`].
+    pub fn evidence(self, event: EventRef) -> Evidence {
+        self.folded.evidence(event)
+    }
+}
+
 /// The log's row, or the last state of a deleted one.
 #[derive(Debug, Clone, Copy)]
 pub struct LogRow<'a>(&'a Row);

@@ -24,7 +24,7 @@ mod rejects;
 mod source;
 mod wants;
 
-pub use folded::{Folded, LogRow};
+pub use folded::{Folded, LogRow, LogView};
 pub use glance::{Glance, glance};
 pub use read::{Gathered, LogInput, ReadError, gather, read};
 pub use wants::Wants;

@@ -103,14 +103,20 @@ pub fn gather(input: &LogInput<'_>, progress: &Progress) -> Result<Gathered, Rea
     }
     let sieve = Sieve::new(input.wants, input.schema, input.catalogue)?;
     let mut sources = Vec::new();
+    let mut total = Total::default();
     for log in input.logs {
+        if log.source == SourceKind::Database && input.wants.without.is_some() {
+            total.warnings.push(format!(
+                "log {}: a database has rows, not events: what the bad change did to them cannot be told apart in it",
+                log.name
+            ));
+        }
         let source = (!is_whole(log)).then(|| open(log, progress));
         sources.push(source.transpose()?);
     }
     progress.begin(Stage::ReadingLog, sources.iter().flatten().map(Source::size).sum());
     let hasher = RandomState::default();
     let mut folds = Vec::new();
-    let mut total = Total::default();
     for (ix, (log, source)) in input.logs.iter().zip(sources).enumerate() {
         let Some(source) = source else {
             total.await_whole(log, input);

@@ -60,6 +60,7 @@ type Rule = fn(&Facts<'_>) -> Option<String>;
 /// The rules, top down: the first that answers is the reason shown.
 pub const RULES: &[(&[Verb], Rule)] = &[
     (&[Verb::Resubmit, Verb::Supersede, Verb::Cancel], no_order_owns_it),
+    (&[Verb::Reapply], bad_change_would_repeat),
     (&[Verb::Reapply], key_was_reused),
     (&[Verb::Reapply], came_back_by_itself),
     (&[Verb::Reapply], appeared_since_the_opening),
@@ -354,6 +355,17 @@ fn missing_words(m: &Missing) -> String {
 
 fn no_order_owns_it(f: &Facts<'_>) -> Option<String> {
     (f.file.found.order.is_none() && !f.is_held()).then(|| "no order owns this row".to_owned())
+}
+
+/// What the restore undid on purpose must not come back through the log's state.
+fn bad_change_would_repeat(f: &Facts<'_>) -> Option<String> {
+    let cases = f.undecided.iter().copied().chain([f.file]);
+    let (row, did) = cases.filter_map(|c| c.found.rests_on_bad()).next()?;
+    let entity = row.entity.replace('_', " ");
+    Some(format!(
+        "the bad change {did} {entity} {}: reapplying would repeat it",
+        row.key
+    ))
 }
 
 fn key_was_reused(f: &Facts<'_>) -> Option<String> {

@@ -40,14 +40,57 @@ impl Draft {
     }
 }
 
+/// Cases, who waits for whom, and what each would bring back that others wait for.
+pub(super) struct Assembled {
+    pub cases: Vec<FoundCase>,
+    pub waits: BTreeMap<String, Vec<String>>,
+    pub brought: HashMap<String, BTreeMap<String, Missing>>,
+}
+
 impl<R: Restored> Scan<'_, R> {
     /// Opens the cases: who owns what, what is missing, who waits for whom, what to do.
+    /// `clean` is the row findings as they would be without the bad change, where there was one.
     pub(super) async fn cases(
         &mut self,
         findings: Vec<RowFinding>,
+        clean: Option<Vec<RowFinding>>,
         in_doubt: &[InDoubt],
-        held: Vec<HeldOrder>,
+        held: &[HeldOrder],
     ) -> Result<Vec<FoundCase>> {
+        let Assembled {
+            mut cases,
+            mut waits,
+            mut brought,
+        } = self.assemble(findings, in_doubt, held, None).await?;
+        if let Some(clean) = clean {
+            self.undone_orders(&mut cases, clean, in_doubt, held).await?;
+        }
+        for ring in chain::order(&mut waits) {
+            self.warnings.push(format!(
+                "these cases wait for each other, decide them together: {}",
+                ring.join(", ")
+            ));
+        }
+        for case in &mut cases {
+            case.blocked_by = waits.remove(&case.id).unwrap_or_default();
+            let brought = brought.remove(&case.id).unwrap_or_default();
+            let first = case
+                .blocked_by
+                .first()
+                .and_then(|id| Some((id.as_str(), brought.get(id)?)));
+            case.advice = advice::advise(case, first);
+        }
+        Ok(cases)
+    }
+
+    /// The cases, or only those of these ids, before they are put in order.
+    pub(super) async fn assemble(
+        &mut self,
+        findings: Vec<RowFinding>,
+        in_doubt: &[InDoubt],
+        held: &[HeldOrder],
+        only: Option<&HashSet<String>>,
+    ) -> Result<Assembled> {
         let mut owners = Owners::default();
         let (mut drafts, single) = self.drafts(&mut owners, findings, in_doubt).await?;
         for rows in drafts
@@ -60,7 +103,7 @@ impl<R: Restored> Scan<'_, R> {
             }
         }
         drafts.retain(|_, d| !d.rows.is_empty() || !d.in_doubt.is_empty());
-        let known = self.known_orders(&held).await?;
+        let known = self.known_orders(held).await?;
         for (n, order) in known.iter().enumerate() {
             let id = match order {
                 Some(order) => format!("{ORDER}:{order}"),
@@ -70,12 +113,15 @@ impl<R: Restored> Scan<'_, R> {
             draft.order.clone_from(order);
             draft.held = Some(n);
         }
+        if let Some(only) = only {
+            drafts.retain(|id, _| only.contains(id));
+        }
         self.progress
             .begin(crate::domain::progress::Stage::Following, drafts.len() as u64);
         let orders: Orders = drafts.values().filter_map(|d| d.order.clone()).collect();
         let families = self.families(&mut owners, &orders, &single).await?;
         for draft in drafts.values_mut() {
-            draft.refers = self.refers_of_case(draft, &families, &held)?;
+            draft.refers = self.refers_of_case(draft, &families, held)?;
             self.progress.add(1);
         }
         let collided: HashSet<RowId> = drafts
@@ -106,7 +152,7 @@ impl<R: Restored> Scan<'_, R> {
                     blockers.entry(blocker.clone()).or_insert_with(|| self.missing(refers));
                 }
             }
-            if let Some(case) = self.finish(id, draft, &families, &targets, &held)? {
+            if let Some(case) = self.finish(id, draft, &families, &targets, held)? {
                 if !blockers.is_empty() {
                     waits.insert(case.id.clone(), blockers.keys().cloned().collect());
                     brought.insert(case.id.clone(), blockers);
@@ -114,22 +160,7 @@ impl<R: Restored> Scan<'_, R> {
                 cases.push(case);
             }
         }
-        for ring in chain::order(&mut waits) {
-            self.warnings.push(format!(
-                "these cases wait for each other, decide them together: {}",
-                ring.join(", ")
-            ));
-        }
-        for case in &mut cases {
-            case.blocked_by = waits.remove(&case.id).unwrap_or_default();
-            let brought = brought.remove(&case.id).unwrap_or_default();
-            let first = case
-                .blocked_by
-                .first()
-                .and_then(|id| Some((id.as_str(), brought.get(id)?)));
-            case.advice = advice::advise(case, first);
-        }
-        Ok(cases)
+        Ok(Assembled { cases, waits, brought })
     }
 
     /// Groups findings by case; the second result is the rows that stand for themselves.
@@ -297,7 +328,7 @@ impl<R: Restored> Scan<'_, R> {
             entity: self.schema.entities[found.entity].name.clone(),
             key: found.key.into(),
             kind: found.kind,
-            undone: false,
+            undone: found.undone,
             since_opening: found.since.moved,
             there_at_opening: found.since.was_there,
             fields: found.fields,
@@ -342,6 +373,7 @@ impl<R: Restored> Scan<'_, R> {
             key: key.to_string(),
             kinds: of_row().map(|f| f.kind).collect(),
             restored: there.is_some(),
+            bad: self.bad_did(&(*entity, key.clone()), there.is_some(), differs),
             log: log.map(crate::log::LogRow::exists),
             fields: fields.collect(),
             refs: refs
@@ -362,6 +394,7 @@ impl<R: Restored> Scan<'_, R> {
             key,
             kinds: Vec::new(),
             restored: false,
+            bad: None,
             log: None,
             fields: columns
                 .iter()

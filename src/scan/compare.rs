@@ -68,15 +68,16 @@ impl<'a, R: Restored> Scan<'a, R> {
     /// All row findings of one entity.
     pub(super) async fn compare_entity(&mut self, entity: EntityIx, out: &mut Vec<RowFinding>) -> Result<()> {
         let log = self.log;
-        if log.len(entity) == 0 {
+        let rows = log.compared(entity);
+        if rows.is_empty() {
             return Ok(());
         }
         let mut plan = self.plan(entity)?;
         let mut watch = self.watch(entity, &mut plan);
         let from = out.len();
-        let keys: Vec<&str> = log.rows(entity).map(LogRow::key).collect();
+        let keys: Vec<&str> = rows.iter().map(|row| row.key()).collect();
         let mut missing: HashMap<&str, LogRow<'_>> = HashMap::with_capacity(keys.len());
-        for row in log.rows(entity) {
+        for row in rows.iter().copied() {
             missing.insert(row.key(), row);
         }
         let types: Vec<&ColumnType> = self.catalogue.tables[entity].columns.iter().map(|c| &c.ty).collect();
@@ -111,7 +112,7 @@ impl<'a, R: Restored> Scan<'a, R> {
         let table = &self.catalogue.tables[entity];
         rows_by_key(self.restored, table, entity, &keys, &plan.columns, &mut each).await?;
         drop(keys);
-        for row in log.rows(entity) {
+        for row in &rows {
             if let Some((a, b)) = row.contradicted() {
                 let mut finding = RowFinding::new(entity, row.key(), Kind::Contradicted);
                 finding.evidence = vec![log.evidence(a), log.evidence(b)];
@@ -449,6 +450,7 @@ impl RowFinding {
             fields: Vec::new(),
             evidence: Vec::new(),
             moved_to: None,
+            undone: false,
             since: opening::Since::default(),
         }
     }

@@ -4,7 +4,7 @@
 //! [`run`] is the whole of it. `compare` reads the rows that the log names and says how they differ, `owners` finds the
 //! order behind each, `family` gathers an order's rows from both sides, `refs` asks whether what they refer to is there,
 //! `hold` does so for the orders that are still held, `cases` puts it together, `chain` orders who waits for whom,
-//! `advice` says what to do. `opening` keeps how the rows stood when the attempt was first scanned, and tells what moved
+//! `advice` says what to do, `undone` what is there only because of the bad change. `opening` keeps how the rows stood when the attempt was first scanned, and tells what moved
 //! since. Nothing here knows a driver: rows come through [`Restored`].
 
 mod advice;
@@ -17,6 +17,7 @@ mod opening;
 mod owners;
 mod refs;
 mod report;
+mod undone;
 
 pub use opening::{Baseline, InDoubt, Mark, Opening, Past};
 pub use report::{LogReport, ScanReport};
@@ -28,7 +29,7 @@ use crate::domain::progress::{Progress, Stage};
 use crate::domain::queue::Reject;
 use crate::domain::schema::{Catalogue, ColumnIx, EntityIx, ORDER, Schema};
 use crate::domain::{Error, Result, time};
-use crate::log::{Folded, LogInput, ReadError, Wants};
+use crate::log::{LogInput, LogView, ReadError, Wants};
 use crate::restored::{Lookup, Restored};
 use hashbrown::HashSet;
 use owners::Owners;
@@ -58,6 +59,8 @@ struct RowFinding {
     fields: Vec<FieldDiff>,
     evidence: Vec<Evidence>,
     moved_to: Option<Box<str>>,
+    /// Without the bad change it would not be.
+    undone: bool,
     since: opening::Since,
 }
 
@@ -66,7 +69,7 @@ struct Scan<'a, R> {
     config: &'a Config,
     schema: &'a Schema,
     catalogue: &'a Catalogue,
-    log: &'a Folded,
+    log: LogView<'a>,
     restored: &'a mut R,
     progress: &'a Progress,
     past: &'a Past,
@@ -124,7 +127,7 @@ pub async fn run<R: Restored>(
         config,
         schema: &config.schema,
         catalogue: &catalogue,
-        log: &log,
+        log: LogView::of(&log),
         restored,
         progress,
         past,
@@ -132,9 +135,10 @@ pub async fn run<R: Restored>(
         traffic: vec![0; config.schema.entities.len()],
         warnings: Vec::new(),
     };
-    let findings = scan.compare().await?;
+    let mut findings = scan.compare().await?;
+    let clean = scan.undone(&mut findings).await?;
     let in_doubt = scan.in_doubt().await?;
-    let cases = scan.cases(findings, &in_doubt, held).await?;
+    let cases = scan.cases(findings, clean, &in_doubt, &held).await?;
     scan.sequences().await?;
     let rows_read = log.rows_read + scan.restored.rows_read();
     let mut warnings = log.warnings.clone();

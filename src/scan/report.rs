@@ -60,6 +60,8 @@ pub struct ScanReport {
     pub opening: Option<String>,
     /// By entity: rows that differ from the log because traffic moved them after the opening, and that open no case.
     pub since_opening: serde_json::Map<String, serde_json::Value>,
+    /// Cases of which every finding is there only because of the bad change.
+    pub undone: u64,
     /// What each source says of each entity.
     pub coverage: Vec<CoverageReport>,
     /// What a person should know besides.
@@ -116,6 +118,7 @@ impl ScanReport {
                 .iter()
                 .map(|kind| (kind.name().to_owned(), orders.get(kind).copied().unwrap_or(0).into()))
                 .collect(),
+            undone: cases.iter().filter(|case| case.is_undone()).count() as u64,
             opening: None,
             since_opening: serde_json::Map::new(),
             coverage: log

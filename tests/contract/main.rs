@@ -19,4 +19,5 @@ mod findings;
 mod life;
 mod people;
 mod sources;
+mod undone;
 mod world;

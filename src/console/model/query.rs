@@ -22,6 +22,7 @@ enum Word {
     AnyState,
     Kind(Kind),
     UnknownState,
+    Undone,
     Verb(Verb),
     Action(String),
     HeldByMe,
@@ -56,6 +57,7 @@ impl Query {
             Word::AnyState => true,
             Word::Kind(kind) => row.kinds.contains(kind),
             Word::UnknownState => row.kinds.iter().any(|k| k.is_unknown_state()),
+            Word::Undone => row.undone,
             Word::Verb(verb) => row.verb == Some(*verb),
             Word::Action(action) => row.action.eq_ignore_ascii_case(action),
             Word::HeldByMe => row.claim.as_ref().is_some_and(|c| c.by == me),
@@ -82,9 +84,10 @@ fn word(text: &str) -> Result<Word, String> {
             .collect::<Result<_, _>>()
             .map(Word::States),
         "kind" if wanted == "unknown" => Ok(Word::UnknownState),
+        "kind" if wanted == "undone" => Ok(Word::Undone),
         "kind" => Kind::of_name(&wanted)
             .map(Word::Kind)
-            .ok_or_else(|| no_such("kind", value, Kind::ALL.map(Kind::name).as_slice(), "unknown")),
+            .ok_or_else(|| no_such("kind", value, Kind::ALL.map(Kind::name).as_slice(), "unknown, undone")),
         "verb" => Verb::of_name(&wanted)
             .map(Word::Verb)
             .ok_or_else(|| no_such("verb", value, Verb::ALL.map(Verb::name).as_slice(), "")),

@@ -101,8 +101,13 @@ pub fn by_kind(counts: &Counts, width: usize) -> Strip<'static> {
             parts.push((n, kind.words(), Tone::Text));
         }
     }
+    if counts.undone > 0 {
+        parts.push((counts.undone, "undone by the restore", Tone::Dim));
+    }
     // What the kinds do not name must not vanish from the sum.
-    let rest = counts.unsettled().saturating_sub(counts.kinds.iter().sum());
+    let rest = counts
+        .unsettled()
+        .saturating_sub(counts.kinds.iter().sum::<u64>() + counts.undone);
     if rest > 0 {
         parts.push((rest, "without finding", Tone::Text));
     }
@@ -293,6 +298,7 @@ fn what(row: &CaseRow, width: usize) -> (Tone, Safe<'static>) {
     };
     match (row.state, row.verb) {
         (State::Open, _) if row.disproven => (Tone::Bad, found("not proven")),
+        (State::Open, _) if row.undone => (Tone::Dim, found("undone")),
         (State::Open, _) => (Tone::Text, kinds_in(&row.kinds, width)),
         (state @ (State::Parked | State::Escalated | State::Gone), _) => (state_tone(state), found(state.words())),
         (state, None) => (state_tone(state), Safe::ours(state.words())),

@@ -155,6 +155,7 @@ pub(crate) fn order(key: &str, kinds: &[Kind]) -> FoundCase {
             key: key.to_owned(),
             kinds: kinds.iter().copied().filter(|k| Kind::ROW.contains(k)).collect(),
             restored: !lost,
+            bad: None,
             log: Some(true),
             fields: vec![FamilyField {
                 name: "status".to_owned(),

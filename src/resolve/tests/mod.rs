@@ -566,6 +566,7 @@ fn relinking_names_each_row_that_refers() {
         key: "1201".to_owned(),
         kinds: Vec::new(),
         restored: true,
+        bad: None,
         log: Some(true),
         fields: Vec::new(),
         refs: vec![

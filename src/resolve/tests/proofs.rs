@@ -125,6 +125,7 @@ fn row(entity: &str, key: &str, fields: &[(&str, Json)]) -> FamilyRow {
         key: key.to_owned(),
         kinds: Vec::new(),
         restored: true,
+        bad: None,
         log: Some(true),
         fields: log(fields),
         refs: Vec::new(),
