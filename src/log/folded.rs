@@ -207,6 +207,11 @@ impl<'a> LogView<'a> {
         self.folded.is_empty(entity)
     }
 
+    /// As [`Folded::is_whole`].
+    pub fn is_whole(self) -> bool {
+        self.folded.is_whole()
+    }
+
     /// As [`Folded::max_int_key`].
     pub fn max_int_key(self, entity: EntityIx) -> Option<i64> {
         self.folded.max_int_key(entity)

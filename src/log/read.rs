@@ -140,6 +140,7 @@ pub fn gather(input: &LogInput<'_>, progress: &Progress) -> Result<Gathered, Rea
     let sources = fold::Sources {
         catalogue: input.catalogue,
         until: &until,
+        whole: false,
         as_at: input.wants.as_at,
     };
     let another = || Fold::new(entities, Rules::default(), sieve.kept(), hasher.clone());
@@ -183,6 +184,7 @@ impl Gathered {
         let sources = fold::Sources {
             catalogue: input.catalogue,
             until: &until,
+            whole: true,
             as_at: input.wants.as_at,
         };
         let empty = self.another();

@@ -13,6 +13,8 @@ pub(in crate::log) struct Sources<'a> {
     pub catalogue: &'a Catalogue,
     /// By source, by entity: the time of the last event.
     pub until: &'a [Vec<Option<i64>>],
+    /// The last source has rows, not events: the second readings do without it.
+    pub whole: bool,
     /// The instant of the rows as at T.
     pub as_at: Option<i64>,
 }
@@ -112,6 +114,7 @@ impl Sources<'_> {
     }
 
     fn aside(&self, shards: &[Shard], nth: usize, entities: usize) -> Aside {
+        let told = shards.len() - usize::from(self.whole);
         let mut merged = Aside::empty(shards[0].asides[nth].reading, entities);
         for entity in 0..entities {
             for of in shards {
@@ -123,7 +126,7 @@ impl Sources<'_> {
                     }
                     let mut rows = Vec::new();
                     let mut unknown = false;
-                    for (source, shard) in shards.iter().enumerate() {
+                    for (source, shard) in shards[..told].iter().enumerate() {
                         let aside = &shard.asides[nth];
                         let main = || shard.tables[entity].get(key, slot.hash);
                         match aside.get(entity, key, slot.hash) {
