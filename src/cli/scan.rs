@@ -88,6 +88,19 @@ fn print(context: &mut Context<'_>, scanned: &Scanned) -> Result<()> {
         let orders = report.orders.get(kind.name()).and_then(Json::as_u64).unwrap_or(0);
         context.out.line(&safe!("orders {}: {}", kind.words(), orders))?;
     }
+    let moved: Vec<String> = report
+        .since_opening
+        .iter()
+        .filter(|(_, n)| n.as_u64() != Some(0))
+        .map(|(entity, n)| format!("{entity} {n}"))
+        .collect();
+    if let Some(at) = report.opening.as_ref().filter(|_| !moved.is_empty()) {
+        context.out.line(&safe!(
+            "rows that traffic moved since the opening at {}, and that open no case: {}",
+            Safe::of(at),
+            Safe::of(&moved.join(", "))
+        ))?;
+    }
     context.out.line(&safe!(
         "cases: {} in all, {} opened, {} updated, {} gone",
         counts.total,

@@ -102,13 +102,32 @@ fn lines(file: &CaseFile, schema: &Schema) -> Vec<Safe<'static>> {
     }
     for finding in &found.findings {
         let by: Vec<String> = finding.evidence.iter().map(event).collect();
+        let since = match (finding.since_opening, finding.there_at_opening) {
+            (true, Some(false)) => ", not there at the opening",
+            (true, _) => ", moved since the opening",
+            (false, _) => "",
+        };
         lines.push(safe!(
-            "{} {} {}  {}",
+            "{} {} {}{}  {}",
             finding.kind.words(),
             own(&finding.entity),
             Safe::id(&finding.key),
+            since,
             own(&by.join(", "))
         ));
+        let mask = schema
+            .entities
+            .iter()
+            .find(|e| e.name == finding.entity)
+            .map(|e| &e.mask);
+        for field in finding.fields.iter().filter(|f| f.opening.is_some()) {
+            let masked = mask.is_some_and(|mask| mask.contains(&field.name));
+            lines.push(safe!(
+                "  {}: {} at the opening",
+                own(&field.name),
+                value(field.opening.as_ref(), masked)
+            ));
+        }
     }
     if let Some(decision) = &file.decision {
         lines.push(safe!(

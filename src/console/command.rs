@@ -16,6 +16,7 @@ pub enum Id {
     Undo,
     Done,
     Prove,
+    Ignore,
     Filter,
     NextMatch,
     PreviousMatch,
@@ -169,6 +170,7 @@ pub const COMMANDS: &[Command] = &[
     change(Id::Done, "done", &["D"], CASE | QUEUE, Some("done"), "a to-do is done: say so, with the evidence"),
     change(Id::Prove, "prove", &["P"], CASE | QUEUE, Some("prove"), "read the restored database again: this case, or the marked"),
     change(Id::Undo, "undo", &["u"], CASE | QUEUE, Some("undo"), "take the decision back"),
+    change(Id::Ignore, "ignore", &["x"], DIFF, Some("ignore"), "a field that is noise: ignore it in this incident, or compare it again"),
     look(Id::Filter, "filter", &["/"], QUEUE, Some("filter"), "filter: text state:open kind:lost by:me waits:no verb:park"),
     look(Id::NextMatch, "next match", &["n"], QUEUE, None, "to the next match of the last filter"),
     look(Id::PreviousMatch, "previous match", &["N"], QUEUE, None, "to the match before"),
@@ -235,6 +237,12 @@ pub fn refused(model: &Model, command: &Command) -> Option<String> {
     }
     let subject = model.subject();
     match command.id {
+        Id::Ignore if model.setup.role != "lead" => {
+            Some(format!("it takes a lead, and your role is {}", model.setup.role))
+        }
+        Id::Ignore if model.diff.group().is_none_or(|g| g.key.field.is_none()) => {
+            Some("only a field can be ignored: this count is about whole rows".to_owned())
+        }
         Id::Prove if lost("restored") => Some("the restored database does not answer".to_owned()),
         Id::Open if model.view == View::Diff && model.diff.is_empty() => Some("nothing to open".to_owned()),
         Id::Open if model.view == View::Queue && subject.is_none() => Some("no case under the cursor".to_owned()),

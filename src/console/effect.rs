@@ -100,6 +100,24 @@ pub enum Deed {
     },
     /// Read the restored database again for these decided cases.
     Prove(Vec<String>),
+    /// Ignore a column from the next scan on.
+    Ignore {
+        /// The entity.
+        entity: String,
+        /// Its column.
+        column: String,
+        /// Why.
+        reason: String,
+    },
+    /// Compare a column again that people ignored.
+    CompareAgain {
+        /// The entity.
+        entity: String,
+        /// Its column.
+        column: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl Deed {
@@ -117,6 +135,10 @@ impl Deed {
             Self::Note { case, .. } => format!("writing a note on {}", short(case)),
             Self::Undo { case, .. } => format!("taking back the decision on {}", short(case)),
             Self::Prove(ids) => format!("reading again for {}", many(ids)),
+            Self::Ignore { entity, column, .. } => format!("ignoring {}", short(&format!("{entity}.{column}"))),
+            Self::CompareAgain { entity, column, .. } => {
+                format!("comparing {} again", short(&format!("{entity}.{column}")))
+            }
         }
     }
 }

@@ -515,5 +515,5 @@ pub fn groups() -> Vec<Group> {
     let mut tally = Tally::new(setup().span().unwrap());
     tally.add(&orphan().found);
     tally.add(&regressed().found);
-    tally.groups()
+    tally.groups(&[])
 }

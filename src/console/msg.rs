@@ -2,7 +2,7 @@
 
 use super::effect::Deed;
 use super::model::case::Loaded;
-use super::model::diff::{Behind, Group, GroupKey};
+use super::model::diff::{Behind, Group, GroupKey, Ignored};
 use super::model::{Feed, Scan, Source};
 use crate::domain::Result;
 use crate::domain::gate::Gate;
@@ -66,6 +66,8 @@ pub enum Msg {
         reading: u64,
         /// The counts.
         groups: Vec<Group>,
+        /// The columns that people ignore.
+        ignored: Vec<Ignored>,
     },
     /// The rows behind a count.
     Behind {

@@ -22,6 +22,21 @@ pub struct GroupKey {
     pub field: Option<String>,
     /// Findings that the restore made on purpose.
     pub undone: bool,
+    /// Rows that moved after the opening.
+    pub since_opening: bool,
+}
+
+/// A column that people ignore, beside what the configuration does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ignored {
+    /// The entity.
+    pub entity: String,
+    /// Its column.
+    pub column: String,
+    /// Who said why.
+    pub why: String,
+    /// The section and the line that say the same in a configuration.
+    pub paste: String,
 }
 
 /// One count.
@@ -85,6 +100,8 @@ pub struct Behind {
     pub restored: Option<Json>,
     /// As the log says, for a field.
     pub log: Option<Json>,
+    /// As it stood at the opening, for a field that moved since.
+    pub opening: Option<Json>,
     /// The last event behind it.
     pub by: Option<Evidence>,
 }
@@ -128,8 +145,28 @@ impl Tally {
         }
     }
 
-    /// The counts: by entity, then kind, then field.
-    pub fn groups(self) -> Vec<Group> {
+    /// The counts: by entity, then kind, then field. A column that is ignored has one too, however many rows differ in it
+    /// still: from there it is compared again.
+    pub fn groups(mut self, ignored: &[Ignored]) -> Vec<Group> {
+        for column in ignored {
+            let named = |key: &GroupKey| key.entity == column.entity && key.field.as_ref() == Some(&column.column);
+            if !self.groups.keys().any(named) {
+                let key = GroupKey {
+                    entity: column.entity.clone(),
+                    kind: Kind::Regressed,
+                    field: Some(column.column.clone()),
+                    undone: false,
+                    since_opening: false,
+                };
+                let group = Group {
+                    key: key.clone(),
+                    rows: 0,
+                    cases: 0,
+                    times: Times::new(self.span),
+                };
+                self.groups.insert(key, (group, None));
+            }
+        }
         self.groups.into_values().map(|(g, _)| g).collect()
     }
 }
@@ -146,11 +183,12 @@ pub fn behind(case: &FoundCase, group: &GroupKey) -> Vec<Behind> {
 fn behind_all(case: &FoundCase) -> Vec<(GroupKey, Behind)> {
     let mut out = Vec::new();
     for finding in &case.findings {
-        let key = |field: Option<&str>| GroupKey {
+        let key = |field: Option<&str>, undone: bool| GroupKey {
             entity: finding.entity.clone(),
             kind: finding.kind,
             field: field.map(str::to_owned),
-            undone: finding.undone,
+            undone: finding.undone || undone,
+            since_opening: finding.since_opening,
         };
         let row = |by: Option<&Evidence>| Behind {
             case: case.id.clone(),
@@ -158,18 +196,20 @@ fn behind_all(case: &FoundCase) -> Vec<(GroupKey, Behind)> {
             key: finding.key.clone(),
             restored: None,
             log: None,
+            opening: None,
             by: by.cloned(),
         };
         if finding.fields.is_empty() {
-            out.push((key(None), row(finding.evidence.last())));
+            out.push((key(None, false), row(finding.evidence.last())));
         }
         for field in &finding.fields {
             let behind = Behind {
                 restored: Some(field.restored.clone()),
                 log: Some(field.log.clone()),
+                opening: field.opening.clone(),
                 ..row(finding.evidence.get(field.by))
             };
-            out.push((key(Some(&field.name)), behind));
+            out.push((key(Some(&field.name), field.undone), behind));
         }
     }
     out
@@ -192,6 +232,8 @@ pub struct DiffPane {
     pub top: usize,
     /// The count that was opened.
     pub inside: Option<Inside>,
+    /// The columns that people ignore.
+    pub ignored: Vec<Ignored>,
 }
 
 /// The rows behind a count.
@@ -215,6 +257,13 @@ impl DiffPane {
             Some(inside) => groups.iter().find(|g| g.key == inside.key),
             None => groups.get(self.at),
         }
+    }
+
+    /// The ignored column that this count is about.
+    pub fn ignored(&self, key: &GroupKey) -> Option<&Ignored> {
+        self.ignored
+            .iter()
+            .find(|i| i.entity == key.entity && Some(&i.column) == key.field.as_ref())
     }
 
     /// Lines in the list that is shown.
@@ -241,7 +290,7 @@ mod tests {
         let mut tally = Tally::new((fixture::T, fixture::STOP));
         tally.add(&fixture::orphan().found);
         tally.add(&fixture::regressed().found);
-        let groups = tally.groups();
+        let groups = tally.groups(&[]);
         let of = |entity: &str, kind: Kind, field: Option<&str>| {
             let group = groups
                 .iter()
@@ -256,6 +305,51 @@ mod tests {
             None,
             "a regressed row counts under its fields"
         );
+    }
+
+    #[test]
+    fn what_moved_since_and_what_is_undone_count_apart() {
+        let mut case = fixture::regressed().found;
+        let fields = case.findings[0].fields.len();
+        assert!(fields > 1);
+        let mut tally = Tally::new((fixture::T, fixture::STOP));
+        tally.add(&case);
+        case.findings[0].since_opening = true;
+        case.findings[0].fields[0].undone = true;
+        case.findings[0].fields[0].opening = Some(Json::Bool(true));
+        tally.add(&case);
+        let groups = tally.groups(&[]);
+        let of = |undone: bool, since_opening: bool| {
+            let of_kind = groups.iter().filter(|g| g.key.kind == Kind::Regressed);
+            of_kind
+                .filter(|g| g.key.undone == undone && g.key.since_opening == since_opening)
+                .count()
+        };
+        assert_eq!(
+            (of(false, false), of(true, true), of(false, true)),
+            (fields, 1, fields - 1)
+        );
+        let moved = groups.iter().find(|g| g.key.undone).unwrap();
+        assert_eq!(behind(&case, &moved.key)[0].opening, Some(Json::Bool(true)));
+    }
+
+    #[test]
+    fn an_ignored_column_keeps_a_line_to_compare_it_again() {
+        let ignored = |column: &str| Ignored {
+            entity: "order".to_owned(),
+            column: column.to_owned(),
+            why: "noise, says sam".to_owned(),
+            paste: String::new(),
+        };
+        let mut tally = Tally::new((fixture::T, fixture::STOP));
+        tally.add(&fixture::regressed().found);
+        let ignored = [ignored("status"), ignored("touched")];
+        let groups = tally.groups(&ignored);
+        let rows = |column: &str| -> Vec<u64> {
+            let of_column = groups.iter().filter(|g| g.key.field.as_deref() == Some(column));
+            of_column.map(|g| g.rows).collect()
+        };
+        assert_eq!((rows("status"), rows("touched")), (vec![1], vec![0]));
     }
 
     #[test]

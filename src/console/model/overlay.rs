@@ -128,6 +128,15 @@ pub enum Act {
     Note,
     /// Reads the restored database again for these cases.
     Prove(Vec<String>),
+    /// A column is ignored, or compared again.
+    Ignore {
+        /// The entity.
+        entity: String,
+        /// Its column.
+        column: String,
+        /// It is ignored now.
+        again: bool,
+    },
     /// Claims are given back.
     Drop(Vec<String>),
     /// The end; these claims are given back.

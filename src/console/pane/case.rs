@@ -172,6 +172,13 @@ impl Page<'_> {
                 safe!("  ({} of {} undone on purpose)", undone, found.findings.len()),
             );
         }
+        let since = found.findings.iter().filter(|f| f.since_opening).count();
+        if since > 0 {
+            what = what.with(
+                Tone::Accent,
+                safe!("  ({} of {} moved since the opening)", since, found.findings.len()),
+            );
+        }
         let mut waits = Strip::new();
         if let Some(first) = found.blocked_by.first() {
             waits = waits.with(Tone::Warn, safe!("waits for {}", self.name(first)));

@@ -2,7 +2,7 @@
 
 use super::timeline;
 use super::value::{self, count, evidence, many};
-use crate::console::model::diff::{Behind, Group, Inside, MOST_BEHIND};
+use crate::console::model::diff::{Behind, Group, GroupKey, Inside, MOST_BEHIND};
 use crate::console::model::{Feed, Model};
 use crate::console::view::layout::Areas;
 use crate::console::widget::{Pen, Strip};
@@ -38,7 +38,16 @@ fn title(model: &Model, width: usize) -> Strip<'static> {
                 .field
                 .as_deref()
                 .map_or(Safe::ours(""), |f| safe!(" {}", Safe::id(f)));
-            let text = safe!(" {} {}{}", Safe::id(&key.entity), key.kind.words(), field);
+            let tags = tags(key, false);
+            let comma = if tags.is_empty() { "" } else { ", " };
+            let text = safe!(
+                " {} {}{}{}{}",
+                Safe::id(&key.entity),
+                key.kind.words(),
+                field,
+                comma,
+                tags
+            );
             let shown = inside.rows.as_ref().map_or(0, Vec::len);
             let cut = if shown >= MOST_BEHIND {
                 " (the first of them)"
@@ -68,7 +77,10 @@ fn title(model: &Model, width: usize) -> Strip<'static> {
 
 fn groups(model: &Model, pen: &mut Pen<'_>, areas: &Areas) {
     let width = usize::from(areas.list.width);
-    let name = (width / 4).clamp(12, 30);
+    let tagged = |g: &Group| g.key.undone || g.key.since_opening || model.diff.ignored(&g.key).is_some();
+    // Words behind the counts need room.
+    let any = model.diff.groups.iter().flatten().any(tagged);
+    let name = (width / 4).clamp(12, 30) - if any { 6 } else { 0 };
     let head = Strip::new()
         .ours(Tone::Text, "   ")
         .column(Tone::Heading, Safe::ours("table"), name)
@@ -104,11 +116,12 @@ fn groups(model: &Model, pen: &mut Pen<'_>, areas: &Areas) {
         .take(usize::from(areas.list.height))
         .enumerate()
     {
-        pen.strip(areas.list, row, &group_line(group, at == model.diff.at, name));
+        let ignored = model.diff.ignored(&group.key).is_some();
+        pen.strip(areas.list, row, &group_line(group, at == model.diff.at, ignored, name));
     }
 }
 
-fn group_line(group: &Group, cursor: bool, name: usize) -> Strip<'_> {
+fn group_line(group: &Group, cursor: bool, ignored: bool, name: usize) -> Strip<'_> {
     let key = &group.key;
     let mut strip = Strip::new()
         .ours(Tone::Accent, if cursor { " ▸ " } else { "   " })
@@ -121,11 +134,23 @@ fn group_line(group: &Group, cursor: bool, name: usize) -> Strip<'_> {
         )
         .column(Tone::Text, count(group.rows).right(8), 8)
         .column(Tone::Dim, count(group.cases).right(8), 8);
-    if key.undone {
-        strip = strip.ours(Tone::Warn, "undone on purpose");
+    let tags = tags(key, ignored);
+    if !tags.is_empty() {
+        strip = strip.ours(Tone::Text, "  ").ours(Tone::Warn, tags);
     }
     strip.ground = cursor.then_some(Tone::Selected);
     strip
+}
+
+/// What sets a count apart from the damage.
+const fn tags(key: &GroupKey, ignored: bool) -> &'static str {
+    match (ignored, key.undone, key.since_opening) {
+        (true, ..) => "ignored",
+        (_, true, true) => "undone, moved",
+        (_, true, false) => "undone",
+        (_, false, true) => "moved since",
+        (_, false, false) => "",
+    }
 }
 
 fn rows(model: &Model, inside: &Inside, pen: &mut Pen<'_>, areas: &Areas) {
@@ -209,9 +234,31 @@ fn about(model: &Model, width: usize) -> Vec<Strip<'static>> {
         let (restored, log) = sides(model, inside, row);
         let room = width.saturating_sub(12);
         let (restored, log) = value::pair((restored, room), (log, room));
-        lines.push(named("restored").with(Tone::Text, restored));
+        let mut restored = named("restored").with(Tone::Text, restored);
+        if let Some(then) = &row.opening {
+            let column = inside.key.field.as_deref().unwrap_or("");
+            let then = value::of_column(&model.setup, &inside.key.entity, column, then);
+            restored = restored.with(Tone::Accent, safe!("  (at the opening: {})", then));
+        }
+        lines.push(restored);
         lines.push(named("log says").with(Tone::Text, log));
-    } else if model.diff.group().is_some() && model.diff.inside.is_none() {
+    } else if let Some(group) = model.diff.group().filter(|_| model.diff.inside.is_none()) {
+        if let Some(ignored) = model.diff.ignored(&group.key) {
+            lines.push(named("ignored").with(Tone::Text, Safe::of(&ignored.why).into_owned()));
+            lines.push(named("to keep").with(Tone::Text, Safe::of(&ignored.paste).into_owned()));
+            return lines;
+        }
+        if group.key.undone {
+            lines.push(named("undone").ours(
+                Tone::Dim,
+                "it rests on the bad change: the restore removed it on purpose",
+            ));
+        } else if group.key.since_opening {
+            lines.push(named("moved").ours(
+                Tone::Dim,
+                "these rows moved after the opening: traffic, in cases that were there",
+            ));
+        }
         lines.push(named("").ours(Tone::Dim, "enter shows the orders behind the count"));
     }
     lines

@@ -86,6 +86,14 @@ fn act(shared: &Shared, ledger: &mut Ledger, deed: &Deed) -> Result<Outcome> {
                 changed: ids.clone(),
             });
         }
+        Deed::Ignore { entity, column, reason } => {
+            ledger.ignore(entity, column, reason)?;
+            Vec::new()
+        }
+        Deed::CompareAgain { entity, column, reason } => {
+            ledger.compare_again(entity, column, reason)?;
+            Vec::new()
+        }
     };
     Ok(Outcome {
         words: String::new(),

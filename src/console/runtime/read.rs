@@ -1,7 +1,7 @@
 //! Readings of the ledger, each kind on a thread of its own: opening a case does not wait for a million rows.
 
 use super::super::model::case::{Choice, Loaded, Way};
-use super::super::model::diff::{self, GroupKey, MOST_BEHIND, Tally};
+use super::super::model::diff::{self, GroupKey, Ignored, MOST_BEHIND, Tally};
 use super::super::model::query::{self, Query, Sort};
 use super::super::model::table::{Rows, Table};
 use super::super::msg::Msg;
@@ -147,9 +147,11 @@ pub fn diff(shared: &Shared) -> Result<()> {
                     !shared.diff.has(|job| matches!(job, DiffJob::Groups { .. }))
                 })?;
                 if whole {
+                    let ignored = ignored(shared, &ledger)?;
                     shared.mailbox.tell(Msg::Diff {
                         reading,
-                        groups: tally.groups(),
+                        groups: tally.groups(&ignored),
+                        ignored,
                     });
                 }
             }
@@ -166,6 +168,24 @@ pub fn diff(shared: &Shared) -> Result<()> {
             }
         }
     }
+}
+
+/// The columns that people ignore, with the lines that say so in a configuration.
+fn ignored(shared: &Shared, ledger: &Ledger) -> Result<Vec<Ignored>> {
+    let all = ledger.ignores()?;
+    let paste = |entity: &str| {
+        let of_entity: Vec<_> = all.iter().filter(|i| i.entity == entity).cloned().collect();
+        crate::ledger::to_paste(&shared.config.schema, &of_entity).join(" ")
+    };
+    Ok(all
+        .iter()
+        .map(|i| Ignored {
+            entity: i.entity.clone(),
+            column: i.column.clone(),
+            why: format!("{}, says {}", i.reason, i.by),
+            paste: paste(&i.entity),
+        })
+        .collect())
 }
 
 /// Every case that is still work, until `each` says that it is enough; whether all were read.

@@ -135,6 +135,9 @@ pub fn decide(model: &mut Model, choice: &Choice) {
             .push(field(Asks::Confirm, "confirm", format!("type: {words}"), true));
     }
     form.presets = presets(verb).iter().map(|p| (*p).to_owned()).collect();
+    // What was decided before, and did not hold or was restored over: its reason is at hand.
+    form.presets
+        .extend(loaded.file.decision.as_ref().map(|d| d.reason.clone()));
     form.focus = form.blank().filter(|i| form.fields[*i].asks != Asks::Reason);
     // A new decision must not be taken for the one before, should its form never be sent.
     model.deeds += 1;
@@ -333,6 +336,55 @@ pub fn prove(model: &mut Model) {
     lay(model, Overlay::Form(Box::new(form)));
 }
 
+/// A field that is noise, or turned out to be none.
+pub fn ignore(model: &mut Model) {
+    let Some(group) = model.diff.group() else { return };
+    let key = group.key.clone();
+    let Some(column) = key.field.clone() else { return };
+    let name = short(&format!("{}.{column}", key.entity));
+    let of_column = model.diff.groups.iter().flatten();
+    let rows: u64 = of_column
+        .filter(|g| g.key.entity == key.entity && g.key.field == key.field)
+        .map(|g| g.rows)
+        .sum();
+    let ignored = model.diff.ignored(&key).cloned();
+    let again = ignored.is_some();
+    let (title, yes) = if again {
+        (format!("compare {name} again"), "compare it again")
+    } else {
+        (format!("ignore {name} in this incident"), "ignore it")
+    };
+    let act = Act::Ignore {
+        entity: key.entity,
+        column,
+        again,
+    };
+    let mut form = form("", title, act, Confirm::Yes, yes);
+    if let Some(ignored) = ignored {
+        form.lines = vec![
+            format!("ignored: {}", ignored.why),
+            "from the next scan on it is compared again; cases that rest on it open again".to_owned(),
+        ];
+        form.presets = ["it matters after all", "the wrong column"].map(str::to_owned).to_vec();
+    } else {
+        form.lines = vec![
+            format!("{rows} rows of cases that are still work differ in it"),
+            "from the next scan on it is not compared: cases that differ in nothing else go, undecided".to_owned(),
+            "proofs do not look at it either; the same key takes it back; the configuration stays as it is".to_owned(),
+        ];
+        form.presets = [
+            "written by a trigger or a batch, it says nothing of the order",
+            "the log carries less of it than the database",
+            "agreed with its owner: no harm in any value",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+    }
+    form.fields
+        .push(field(Asks::Reason, "reason", "a digit, or your own words", true));
+    lay(model, Overlay::Form(Box::new(form)));
+}
+
 /// Gives claims back: one at once, more after a word.
 pub fn drop_claims(model: &mut Model, ids: Vec<String>, out: &mut Vec<Effect>) {
     if ids.len() < 2 {
@@ -439,6 +491,14 @@ pub fn submit(model: &mut Model, out: &mut Vec<Effect>) {
             text: own(Asks::Text).unwrap_or_default(),
         },
         Act::Prove(ids) => Deed::Prove(ids),
+        Act::Ignore { entity, column, again } => {
+            let reason = own(Asks::Reason).unwrap_or_default();
+            if again {
+                Deed::CompareAgain { entity, column, reason }
+            } else {
+                Deed::Ignore { entity, column, reason }
+            }
+        }
         Act::Drop(ids) => Deed::Drop(ids),
         Act::Quit(ids) => {
             model.quitting = true;

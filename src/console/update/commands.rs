@@ -37,6 +37,7 @@ pub fn run(model: &mut Model, command: &Command, out: &mut Vec<Effect>) {
         Id::Undo => acts::undo(model),
         Id::Done => acts::done(model),
         Id::Prove => acts::prove(model),
+        Id::Ignore => acts::ignore(model),
         Id::Filter => lay(
             model,
             Overlay::Filter(FilterBox {
@@ -338,7 +339,7 @@ fn show(model: &mut Model, view: View, out: &mut Vec<Effect>) {
 }
 
 /// Counts differences where there is no count yet, or an old one.
-fn count(model: &mut Model, again: bool, out: &mut Vec<Effect>) {
+pub fn count(model: &mut Model, again: bool, out: &mut Vec<Effect>) {
     let wanted = model.diff.groups.is_none() || model.diff.stale || again;
     if !wanted || model.diff.busy {
         return;

@@ -45,10 +45,15 @@ pub fn take(model: &mut Model, msg: Msg, out: &mut Vec<Effect>) {
                 }
             }
         }
-        Msg::Diff { reading, groups } => {
+        Msg::Diff {
+            reading,
+            groups,
+            ignored,
+        } => {
             if reading == model.diff.reading {
                 model.diff.busy = false;
                 model.diff.stale = false;
+                model.diff.ignored = ignored;
                 keep_place(model, groups);
             }
         }
@@ -139,6 +144,9 @@ fn answered(model: &mut Model, number: u64, deed: &Deed, outcome: Result<Outcome
             }
             out.push(Effect::LoadOverview);
             model.diff.stale = true;
+            if matches!(deed, Deed::Ignore { .. } | Deed::CompareAgain { .. }) {
+                super::commands::count(model, true, out);
+            }
             reload_case(model, out);
             if model.case.id.is_none() {
                 peek(model, out);
@@ -200,5 +208,11 @@ fn usual(model: &Model, deed: &Deed, changed: usize) -> String {
         Deed::Note { case, .. } => format!("note on {}", name(case)),
         Deed::Undo { case, .. } => format!("{}: the decision is taken back", name(case)),
         Deed::Prove(ids) => format!("read again for {} cases", ids.len()),
+        Deed::Ignore { entity, column, .. } => {
+            format!("{entity}.{column} is ignored from the next scan on: ctrl-r scans")
+        }
+        Deed::CompareAgain { entity, column, .. } => {
+            format!("{entity}.{column} is compared again from the next scan on: ctrl-r scans")
+        }
     }
 }

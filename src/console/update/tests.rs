@@ -1,10 +1,12 @@
 //! The console driven by keys, with an executor that answers from memory.
 
+mod noise;
+
 use super::{start, update};
 use crate::console::effect::{Deed, Effect};
 use crate::console::fixture::{self, NOW};
 use crate::console::keymap::Key;
-use crate::console::model::diff::{Tally, behind};
+use crate::console::model::diff::{Ignored, Tally, behind};
 use crate::console::model::overlay::Overlay;
 use crate::console::model::query::arrange;
 use crate::console::model::{Feed, Model, Scan, View};
@@ -25,6 +27,7 @@ struct Run {
     scans: usize,
     quit: Option<Vec<String>>,
     refuse: Option<Error>,
+    ignored: Vec<Ignored>,
     /// Effects wait here while they are held back.
     held: Option<VecDeque<Effect>>,
 }
@@ -46,6 +49,7 @@ impl Run {
             scans: 0,
             quit: None,
             refuse: None,
+            ignored: Vec::new(),
             held: None,
         };
         let effects = start(&mut run.model);
@@ -139,7 +143,8 @@ impl Run {
                 tally.add(&fixture::regressed().found);
                 Msg::Diff {
                     reading,
-                    groups: tally.groups(),
+                    groups: tally.groups(&self.ignored),
+                    ignored: self.ignored.clone(),
                 }
             }
             Effect::LoadBehind(key) => {
@@ -189,6 +194,19 @@ impl Run {
             Deed::Drop(ids) | Deed::Prove(ids) => ids.clone(),
             Deed::Decide(d) => vec![d.case.clone()],
             Deed::Done { case, .. } | Deed::Undo { case, .. } | Deed::Note { case, .. } => vec![case.clone()],
+            Deed::Ignore { entity, column, reason } => {
+                self.ignored.push(Ignored {
+                    entity: entity.clone(),
+                    column: column.clone(),
+                    why: reason.clone(),
+                    paste: String::new(),
+                });
+                Vec::new()
+            }
+            Deed::CompareAgain { entity, column, .. } => {
+                self.ignored.retain(|i| (&i.entity, &i.column) != (entity, column));
+                Vec::new()
+            }
         };
         for row in self.rows.iter_mut().filter(|r| changed.iter().any(|id| **id == *r.id)) {
             match deed {
@@ -205,7 +223,7 @@ impl Run {
                 Deed::Done { .. } => row.state = State::Applied,
                 Deed::Undo { .. } => row.state = State::Open,
                 Deed::Prove(_) => row.state = State::Proven,
-                Deed::Note { .. } => {}
+                Deed::Note { .. } | Deed::Ignore { .. } | Deed::CompareAgain { .. } => {}
             }
         }
         Outcome {

@@ -5,6 +5,7 @@ use crate::console::model::case::Detail;
 use crate::console::pane::value;
 use crate::console::widget::Strip;
 use crate::domain::case::{FamilyField, FamilyRow};
+use crate::domain::finding::Finding;
 use crate::safe;
 use crate::text::Safe;
 use crate::theme::Tone;
@@ -197,7 +198,31 @@ impl Page<'_> {
                     .ours(Tone::Dim, "as the log says"),
             );
         }
+        self.since_opening(row);
         self.references(row, c);
+    }
+
+    /// What traffic did to the row after the opening.
+    fn since_opening(&mut self, row: &FamilyRow) {
+        let loaded = self.loaded;
+        let of_row = |f: &&Finding| f.since_opening && f.entity == row.entity && f.key == row.key;
+        let Some(finding) = loaded.file.found.findings.iter().find(of_row) else {
+            return;
+        };
+        let what = match (finding.there_at_opening, row.restored) {
+            (Some(false), true) => "appeared",
+            (Some(true), false) => "went",
+            _ => "changed",
+        };
+        let mut line = Strip::new().with(Tone::Accent, safe!("   {} since the opening", what));
+        for (n, field) in finding.fields.iter().filter(|f| f.opening.is_some()).enumerate() {
+            let then = field.opening.as_ref().map_or(Safe::ours("·"), |v| {
+                value::of_column(&self.model.setup, &row.entity, &field.name, v)
+            });
+            let joint = if n == 0 { ": " } else { ", " };
+            line = line.with(Tone::Accent, safe!("{}{} was {}", joint, Safe::id(&field.name), then));
+        }
+        self.put(line);
     }
 
     /// What the row refers to, and where it is where it moved.
