@@ -1,7 +1,7 @@
 //! `restitch doctor`
 
 use super::{Context, DONE};
-use crate::config::{Config, Database, DbUrl, LogConfig, SslMode};
+use crate::config::{Config, Database, DbUrl, LogConfig, SourceKind, SslMode};
 use crate::domain::schema::{Catalogue, Entity, EntityIx, Schema};
 use crate::domain::{Error, Result, time};
 use crate::job;
@@ -325,18 +325,23 @@ impl Doctor<'_, '_> {
         if log.path.as_deref() == Some("-") {
             return self.ok(check, "standard input: not looked at");
         }
-        let found = match glance(log, catalogue.map(|c| (&self.config.schema, c))) {
+        let found = match glance(log, &self.config.schema, catalogue) {
             Ok(found) => found,
             Err(error) => return self.fails(check, &error),
         };
-        let size = format!("{} files, {} bytes", found.parts, found.bytes);
+        let (key, place) = log.place();
+        let size = match log.source {
+            SourceKind::File => format!("{} files, {} bytes", found.parts, found.bytes),
+            SourceKind::Kafka => format!("topic {place}, {} partitions", found.parts),
+            SourceKind::Database | SourceKind::Postgres => format!("{key} {place}"),
+        };
         let format = crate::log::format::name(log.format);
         if found.lines == 0 {
             return self.say(
                 State::Fail,
                 check,
                 &format!("{size}: empty"),
-                Some("check path: there are no events"),
+                Some(&format!("check {key}: there are no events")),
             );
         }
         if let Some(looks) = found.looks.filter(|looks| *looks != format) {

@@ -222,6 +222,17 @@ pub struct LogConfig {
 }
 
 impl LogConfig {
+    /// The key of the configuration that says what is read, and its value.
+    pub fn place(&self) -> (&'static str, &str) {
+        let (key, value) = match self.source {
+            SourceKind::File => ("path", &self.path),
+            SourceKind::Kafka => ("topic", &self.topic),
+            SourceKind::Postgres => ("table", &self.table),
+            SourceKind::Database => ("url", &None),
+        };
+        (key, value.as_deref().unwrap_or_default())
+    }
+
     /// A log of files, ordered as its format does by default.
     pub fn file(name: impl Into<String>, path: impl Into<String>, format: FormatKind) -> Self {
         Self {

@@ -29,17 +29,17 @@ pub struct Glance {
     pub reason: Option<String>,
 }
 
-/// Opens the log's files and looks at their first lines; with the tables, decodes them. Standard input would be used up
+/// Opens the log and looks at its first lines; with the tables, decodes them. Standard input would be used up
 /// by looking: do not ask for it.
-pub fn glance(log: &LogConfig, tables: Option<(&Schema, &Catalogue)>) -> Result<Glance> {
+pub fn glance(log: &LogConfig, schema: &Schema, catalogue: Option<&Catalogue>) -> Result<Glance> {
     let progress = Progress::default();
-    let source = open(log, &progress)?;
+    let source = open(log, schema, &progress)?;
     let mut glance = Glance {
         parts: source.parts().len(),
         bytes: source.size(),
         ..Glance::default()
     };
-    let context = tables.map(|(schema, catalogue)| FormatContext::new(schema, catalogue).calling(&log.entities));
+    let context = catalogue.map(|catalogue| FormatContext::new(schema, catalogue).calling(&log.entities));
     source.peek(|block| {
         let first: Vec<&str> = block
             .lines()

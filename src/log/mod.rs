@@ -84,6 +84,21 @@ impl SourceGap {
             told_by: Some(by),
         }
     }
+
+    /// A gap that shows by what is not there any more.
+    fn shown(source: usize, missing: source::Missing) -> Self {
+        Self {
+            source: u16::try_from(source).unwrap_or(u16::MAX),
+            gap: Gap {
+                entity: None,
+                keys: Vec::new(),
+                from: None,
+                to: missing.until,
+                why: missing.why,
+            },
+            told_by: None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -111,7 +111,7 @@ pub fn gather(input: &LogInput<'_>, progress: &Progress) -> Result<Gathered, Rea
                 log.name
             ));
         }
-        let source = (!is_whole(log)).then(|| open(log, progress));
+        let source = (!is_whole(log)).then(|| open(log, input.schema, progress));
         sources.push(source.transpose()?);
     }
     progress.begin(Stage::ReadingLog, sources.iter().flatten().map(Source::size).sum());
@@ -241,7 +241,7 @@ impl Total {
     }
 }
 
-pub(super) fn open<'p>(log: &LogConfig, progress: &'p Progress) -> Result<Source<'p>> {
+pub(super) fn open<'p>(log: &LogConfig, schema: &Schema, progress: &'p Progress) -> Result<Source<'p>> {
     let place = |key: &str| format!("[[log]] {}: {key}", log.name);
     if log.order == Some(OrderBy::Version) && log.format != FormatKind::Native {
         return Err(
@@ -250,9 +250,10 @@ pub(super) fn open<'p>(log: &LogConfig, progress: &'p Progress) -> Result<Source
                 .cure("leave order out, or set order = \"position\""),
         );
     }
-    let source = Source::open(log, progress)?;
+    let source = Source::open(log, schema, progress)?;
     if source.parts().len() > MOST_FILES {
-        return Err(Error::usage(format!("more than {MOST_FILES} files or partitions")).at(place("path")));
+        let (key, value) = log.place();
+        return Err(Error::usage(format!("{value} is more than {MOST_FILES} files or partitions")).at(place(key)));
     }
     Ok(source)
 }
@@ -309,6 +310,14 @@ fn read_source(
     if progress.is_cancelled() {
         return Err(Error::failed("stopped while reading the log").into());
     }
+    found.gaps.extend(source.missing().into_iter().filter_map(|missing| {
+        // What is gone was before T: the restore kept it.
+        let harmless = missing
+            .until
+            .zip(input.wants.as_at)
+            .is_some_and(|(until, t)| until <= t);
+        (!harmless).then(|| SourceGap::shown(ix, missing))
+    }));
     found.report(input, log, &unknown, total)?;
     for (entity, when) in found.truncated() {
         total.warnings.push(format!(
@@ -376,13 +385,12 @@ impl Found {
         let before = total.rejects.len();
         total.rejects.extend(std::mem::take(&mut self.rejects).named(&log.name));
         let empty = || {
+            let (key, place) = log.place();
             Error::failed(format!("{title} is empty"))
-                .at(format!(
-                    "[[log]] {}: {}",
-                    log.name,
-                    log.path.as_deref().unwrap_or_default()
+                .at(format!("[[log]] {}: {place}", log.name))
+                .cure(format!(
+                    "without the log nothing can be said of what was lost: check the {key}, and what wrote the log"
                 ))
-                .cure("without the log nothing can be said of what was lost: check the path, and what wrote the log")
         };
         if let Some(error) = too_many.or_else(|| (lines == 0).then(empty)) {
             let rejects = std::mem::take(&mut total.rejects);

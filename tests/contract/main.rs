@@ -19,5 +19,6 @@ mod findings;
 mod life;
 mod people;
 mod sources;
+mod streams;
 mod undone;
 mod world;

@@ -11,10 +11,11 @@ const TABLES: &str =
     insert into orders values (1, 'SF1', 1.00, '2026-11-22 14:00:00.5+00', repeat('x', 100)), (2, 'SF2', 2, null, null),
       (3, 'SF3', 3, null, null), (4, 'SF4', 4, null, null), (77405618597879921, 'SF5', 5, null, null);";
 
-const SCHEMA: &str = "[schema.order]\ntable = \"public.orders\"\nkey = \"id\"\nlabel = \"sf\"\nidentity = [\"sf\"]\n";
+pub const SCHEMA: &str =
+    "[schema.order]\ntable = \"public.orders\"\nkey = \"id\"\nlabel = \"sf\"\nidentity = [\"sf\"]\n";
 
 /// Order 1 changes but for its large value; 2 is deleted; 3 gets another key; 6 is new; a long id is taken over.
-const NATIVE: &str = r#"{"pos":1,"ts":"2026-11-22T14:07:00Z","entity":"order","key":1,"op":"upsert","state":{"sf":"SF1","qty":1.5,"at":"2026-11-22T15:00:00.5+01:00"}}
+pub const NATIVE: &str = r#"{"pos":1,"ts":"2026-11-22T14:07:00Z","entity":"order","key":1,"op":"upsert","state":{"sf":"SF1","qty":1.5,"at":"2026-11-22T15:00:00.5+01:00"}}
 {"pos":2,"ts":"2026-11-22T14:07:01Z","entity":"order","key":2,"op":"delete","state":null}
 {"pos":3,"ts":"2026-11-22T14:07:02Z","entity":"order","key":3,"op":"delete","state":null}
 {"pos":4,"ts":"2026-11-22T14:07:02Z","entity":"order","key":33,"op":"insert","state":{"sf":"SF33","qty":"3.00","at":null,"big":null}}
@@ -23,7 +24,7 @@ const NATIVE: &str = r#"{"pos":1,"ts":"2026-11-22T14:07:00Z","entity":"order","k
 {"pos":7,"ts":"2026-11-22T14:07:05Z","entity":"invoice","key":1,"op":"insert","state":{"sf":"SF6"}}
 "#;
 
-fn wal2json() -> String {
+pub fn wal2json() -> String {
     let column = |name: &str, ty: &str, value: &str| format!(r#"{{"name":"{name}","type":"{ty}","value":{value}}}"#);
     let columns = |id: &str, sf: &str, qty: &str, at: &str, big: Option<&str>| {
         let mut all = vec![
@@ -83,7 +84,7 @@ fn wal2json() -> String {
     .join("\n")
 }
 
-fn debezium() -> String {
+pub fn debezium() -> String {
     let line = |op: &str, n: u32, before: &str, after: &str, table: &str| {
         let at = 1_795_356_420_000_i64 + i64::from(n) * 1_000;
         format!(
@@ -126,7 +127,7 @@ fn debezium() -> String {
 }
 
 /// The cases without their evidence, which names each source's own positions.
-fn told(night: &Night) -> Vec<Json> {
+pub fn told(night: &Night) -> Vec<Json> {
     let mut cases = night.run(&["cases", "--json"]).ended(0).lines();
     for case in &mut cases {
         for finding in case["findings"].as_array_mut().unwrap() {
@@ -138,7 +139,7 @@ fn told(night: &Night) -> Vec<Json> {
 }
 
 /// A world with these `[[log]]` sections.
-fn with_logs(logs: &str) -> World {
+pub fn with_logs(logs: &str) -> World {
     let world = World::new(TABLES, SCHEMA, &[]);
     let config = std::fs::read_to_string(world.night.path("restitch.toml")).unwrap();
     let usual = "[[log]]\nname = \"cdc\"\npath = \"log.ndjson\"\nformat = \"native\"\n";

@@ -1,6 +1,8 @@
 //! Real services for tests: PostgreSQL, one server a test binary, gone when the binary is.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod kafka;
+
 use restitch::config::{Database, DbUrl, SslMode};
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};

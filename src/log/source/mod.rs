@@ -1,10 +1,15 @@
 //! The sources: where a log's lines come from, as blocks of them.
 
+mod feed;
 pub mod file;
+mod kafka;
+mod postgres;
 
 use crate::config::{LogConfig, SourceKind};
 use crate::domain::progress::Progress;
+use crate::domain::schema::Schema;
 use crate::domain::{Error, Result};
+pub(super) use feed::{Feed, Missing};
 pub(super) use file::Files;
 use std::ops::Range;
 
@@ -32,6 +37,14 @@ impl Part {
             name,
             base: 0,
             rows: Vec::new(),
+        }
+    }
+
+    /// Messages, of which the first one has this number.
+    pub fn messages(name: String, base: u64) -> Self {
+        Self {
+            base,
+            ..Self::file(name)
         }
     }
 
@@ -67,29 +80,43 @@ impl Part {
 /// An opened source. Any number of threads take its blocks, each as it comes free.
 pub(super) enum Source<'p> {
     Files(Files<'p>),
+    Feed(Feed<'p>),
 }
 
 impl<'p> Source<'p> {
     /// Opens what the `[[log]]` names.
-    pub fn open(log: &LogConfig, progress: &'p Progress) -> Result<Self> {
+    pub fn open(log: &LogConfig, schema: &Schema, progress: &'p Progress) -> Result<Self> {
         let place = |key: &str| format!("[[log]] {}: {key}", log.name);
-        if log.source != SourceKind::File {
-            return Err(Error::usage("this version reads logs from files only")
+        match log.source {
+            SourceKind::File => {
+                let path = log.path.as_deref().ok_or_else(|| {
+                    Error::usage("a log of source file needs a path")
+                        .at(place("path"))
+                        .cure("a file, a glob, or - for stdin")
+                })?;
+                Files::open(path, &place("path"), progress).map(Self::Files)
+            }
+            SourceKind::Kafka => kafka::open(log, progress).map(Self::Feed),
+            SourceKind::Postgres => postgres::open(log, schema, progress).map(Self::Feed),
+            SourceKind::Database => Err(Error::usage("this version reads no log from the pre-restore instance")
                 .at(place("source"))
-                .cure("write the log to a file, and set source = \"file\" and path"));
+                .cure("write the log to a file, and set source = \"file\" and path")),
         }
-        let path = log.path.as_deref().ok_or_else(|| {
-            Error::usage("a log of source file needs a path")
-                .at(place("path"))
-                .cure("a file, a glob, or - for stdin")
-        })?;
-        Files::open(path, &place("path"), progress).map(Self::Files)
+    }
+
+    /// What is gone of it; known once it is read.
+    pub fn missing(&self) -> Vec<Missing> {
+        match self {
+            Self::Files(_) => Vec::new(),
+            Self::Feed(feed) => feed.missing(),
+        }
     }
 
     /// What it consists of; a block names its part by its place here.
     pub fn parts(&self) -> &[Part] {
         match self {
             Self::Files(files) => &files.parts,
+            Self::Feed(feed) => &feed.opened.parts,
         }
     }
 
@@ -97,6 +124,7 @@ impl<'p> Source<'p> {
     pub fn size(&self) -> u64 {
         match self {
             Self::Files(files) => files.size,
+            Self::Feed(feed) => feed.opened.size,
         }
     }
 
@@ -104,6 +132,7 @@ impl<'p> Source<'p> {
     pub fn next(&self, block: &mut Block) -> Result<bool> {
         match self {
             Self::Files(files) => files.next(block),
+            Self::Feed(feed) => feed.next(block),
         }
     }
 
@@ -111,6 +140,7 @@ impl<'p> Source<'p> {
     pub fn peek(&self, enough: impl FnMut(&Block) -> bool) -> Result<()> {
         match self {
             Self::Files(files) => files.peek(enough),
+            Self::Feed(feed) => feed.peek(enough),
         }
     }
 }
