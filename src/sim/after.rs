@@ -87,7 +87,7 @@ pub(super) fn afterwards(
         l.at > times.restored_to && real.contains_key(&(Table::Order, l.order.to_string()))
     };
     let mut out = Vec::new();
-    let mut at = times.stopped_at + 21 * MINUTE;
+    let mut at = times.answers - 2 * MINUTE;
     let mut halves: Vec<usize> = (0..b.lives.len())
         .filter(|&i| is_lost(b, i) && b.lives[i].replaces.is_some_and(|old| is_lost(b, old)))
         .collect();
@@ -98,7 +98,7 @@ pub(super) fn afterwards(
         .collect();
     halves.truncate(share(orders, 400, 1));
     for ix in halves {
-        at += b.rng.within(2, 19) * SECOND;
+        at += b.rng.within(200_000, 1_900_000);
         let rows = std::iter::once((Table::Order, b.lives[ix].order))
             .chain(b.lives[ix].items.iter().map(|item| (Table::OrderItem, *item)));
         out.extend(rows.map(|(table, key)| copy(real, table, key, at, |_| ())));
@@ -110,7 +110,7 @@ pub(super) fn afterwards(
     let gap = (lost.len() / 2).min(33);
     let reused: Vec<usize> = lost.drain(gap..lost.len().min(gap + share(orders, 330, 1))).collect();
     for ix in reused {
-        at += b.rng.within(2, 19) * SECOND;
+        at += b.rng.within(200_000, 1_900_000);
         let order = b.lives[ix].order;
         // The new order's item gets the key of the lost order's first item as well.
         let Some(item) = b.lives[ix].items.first().copied() else {
@@ -146,7 +146,7 @@ pub(super) fn afterwards(
     }
     for _ in 0..share(orders, 250, 1) {
         let Some(ix) = b.rng.take(&mut lost) else { break };
-        at += b.rng.within(2, 19) * SECOND;
+        at += b.rng.within(200_000, 1_900_000);
         // Another node's block of the sequence: keys that nobody has had.
         let new = b.id(Table::Order) + 10_000;
         let (old, items) = (b.lives[ix].order, b.lives[ix].items.clone());
@@ -196,7 +196,7 @@ fn reported_again(
     for n in 0..share(orders, 200, 2) {
         let Some(device) = b.rng.take(&mut lost) else { break };
         for _ in 0..=n % 2 {
-            at += b.rng.within(2, 19) * SECOND;
+            at += b.rng.within(200_000, 1_900_000);
             let key = b.id(Table::InventoryItem) + 10_000;
             out.push(copy(real, Table::InventoryItem, device, at, |row| {
                 row.merge(&Row(vec![("id", Val::Int(key)), ("order_item_id", Val::Null)]));

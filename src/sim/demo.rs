@@ -88,8 +88,7 @@ impl Drop for Folder {
 /// A demo: its files, and once started its restore and order system. Ends and is removed when dropped.
 pub struct Demo {
     config: Config,
-    times: Times,
-    held: u64,
+    incident: Arc<Incident>,
     clock: Clock,
     stop: Arc<Stop>,
     threads: Vec<JoinHandle<()>>,
@@ -109,9 +108,8 @@ impl Demo {
         };
         Ok(Self {
             config: load_in(&overrides, &Surroundings::default())?,
-            times: *incident.times(),
-            held: incident.held(),
             clock: Clock::running_from(incident.times().answers),
+            incident: Arc::new(incident),
             stop: Arc::default(),
             threads: Vec::new(),
             folder,
@@ -129,8 +127,8 @@ impl Demo {
     }
 
     /// When what happened in it.
-    pub const fn times(&self) -> &Times {
-        &self.times
+    pub fn times(&self) -> &Times {
+        self.incident.times()
     }
 
     /// The demo's time: it begins when the restored database answers.
@@ -140,15 +138,19 @@ impl Demo {
 
     /// Starts the simulated restore, the order system and a colleague at work.
     pub fn start(&mut self, pace: Pace) -> Result<()> {
-        let (times, held) = (self.times, self.held);
-        let clock = self.clock.clone();
-        self.spawn("restore", ORDER_SYSTEM, move |ledger, stop| {
-            restore::play(ledger, &times, held, (pace, &clock), stop)
-        })?;
+        let night = restore::Night {
+            config: self.config.clone(),
+            incident: Arc::clone(&self.incident),
+            folder: self.folder.0.clone(),
+            pace,
+            clock: self.clock.clone(),
+        };
+        self.spawn("restore", ORDER_SYSTEM, move |ledger, stop| night.play(ledger, stop))?;
         let (config, clock) = (self.config.clone(), self.clock.clone());
+        let again = self.incident.ids_given_again();
         let database = self.folder.0.join(super::write::DATABASE);
         self.spawn("order-system", ORDER_SYSTEM, move |ledger, stop| {
-            system::System::open(&database, config, pace, clock)?.work(ledger, stop)
+            system::System::open(&database, config, again, pace, clock)?.work(ledger, stop)
         })?;
         self.spawn("colleague", li::NAME, move |ledger, stop| li::work(ledger, pace, stop))
     }
@@ -159,14 +161,7 @@ impl Demo {
         who: &str,
         run: impl FnOnce(&mut Ledger, &Stop) -> Result<()> + Send + 'static,
     ) -> Result<()> {
-        let who = Who {
-            user: who.to_owned(),
-            system_user: who.to_owned(),
-            ssh: None,
-        };
-        let mut ledger = Ledger::open_as(&self.config, false, who)?;
-        let clock = self.clock.clone();
-        ledger.set_clock(move || clock.now());
+        let mut ledger = ledger_of(&self.config, &self.clock, who)?;
         let clock = self.clock.clone();
         let stop = Arc::clone(&self.stop);
         let part = name.to_owned();
@@ -189,6 +184,19 @@ impl Demo {
         self.threads.push(thread);
         Ok(())
     }
+}
+
+/// The ledger as this part of the simulation writes it, at the demo's time.
+pub(super) fn ledger_of(config: &Config, clock: &Clock, who: &str) -> Result<Ledger> {
+    let who = Who {
+        user: who.to_owned(),
+        system_user: who.to_owned(),
+        ssh: None,
+    };
+    let mut ledger = Ledger::open_as(config, false, who)?;
+    let clock = clock.clone();
+    ledger.set_clock(move || clock.now());
+    Ok(ledger)
 }
 
 impl Drop for Demo {

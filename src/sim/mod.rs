@@ -18,6 +18,7 @@ mod restore;
 mod rng;
 mod story;
 mod system;
+mod traffic;
 mod truth;
 mod write;
 
@@ -25,7 +26,9 @@ pub use demo::{Demo, ORDER_SYSTEM, Pace};
 pub use story::Times;
 pub use truth::{TrueCase, TrueFinding, Truth};
 
+use crate::config::{Config, DbUrl};
 use crate::domain::Result;
+use crate::domain::event::Op;
 use std::path::{Path, PathBuf};
 
 /// Orders of an incident unless told otherwise.
@@ -54,6 +57,29 @@ impl Incident {
     /// How many orders are held.
     pub fn held(&self) -> u64 {
         self.story.held.len() as u64
+    }
+
+    /// Ids that sequences give again after the restore, though the log has seen them and their deletes.
+    pub(crate) fn ids_given_again(&self) -> Vec<i64> {
+        let (story, t) = (&self.story, self.story.times.restored_to);
+        let deleted = story
+            .changes
+            .iter()
+            .filter(|c| c.table == model::Table::Order && c.op == Op::Delete);
+        let gone = deleted.filter(|c| c.at > t && !story.restored.contains_key(&(c.table, c.key.clone())));
+        gone.filter_map(|c| c.key.parse().ok()).collect()
+    }
+
+    /// Writes the database that the first restore brought back, and says how it is scanned: as the first attempt.
+    pub(crate) fn write_first(&self, config: &Config, folder: &Path) -> Result<Config> {
+        let path = folder.join(write::FIRST);
+        write::database(&self.story.first, &path)?;
+        let mut first = config.clone();
+        first.incident.attempt = 1;
+        if let Some(restored) = &mut first.restored {
+            restored.url = DbUrl::Sqlite(path);
+        }
+        Ok(first)
     }
 
     /// Writes `restored.db`, `log.ndjson`, `hold.ndjson`, `billing.csv` and `restitch.toml` into the folder; gives the path of the last.

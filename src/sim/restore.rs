@@ -1,15 +1,21 @@
 //! The simulated restore: every phase of the Restore view on a fast clock, and the hold's window running meanwhile.
 //!
-//! The hours before the database answers are over in a second, stamped with the times of the story; what comes after
-//! takes its time while the queue is worked.
+//! The hours before the database answers are over in a second, stamped with the times of the story: a first restore that
+//! ended too late, as its gate shows, and a second one that did not. What comes after takes its time while the queue is
+//! worked.
 
-use super::demo::{Pace, Stop};
+use super::Incident;
+use super::demo::{ORDER_SYSTEM, Pace, Stop, ledger_of};
 use super::story::Times;
+use crate::config::Config;
 use crate::domain::Result;
 use crate::domain::phase::{Phase, PhaseLine, PhaseState};
 use crate::domain::queue::HoldClock;
 use crate::domain::time::{self, Clock};
+use crate::job;
 use crate::ledger::Ledger;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 const SECOND: i64 = 1_000_000;
@@ -66,45 +72,48 @@ impl Beat {
     }
 }
 
-/// What is said until the gate: the past, told quickly.
-fn before_it_answers(times: &Times) -> Vec<Beat> {
+/// Seconds after the stop at which the first restore is through, and the second begins and is through.
+const FIRST: (i64, i64) = (44, 724);
+const SECOND_TRY: (i64, i64) = (800, 1_430);
+
+/// What is said until the first gate: the past, told quickly.
+fn until_it_answers(times: &Times) -> Vec<Beat> {
     let at = |seconds: i64| times.stopped_at + seconds * SECOND;
-    let clock = |seconds: i64| time::clock(at(seconds));
-    let t = time::clock(times.restored_to);
-    let offline = format!("OM+ Status: Offline (read {}); webhook 200", clock(120));
-    let recovery = |minutes: i64, log: &str| {
-        format!(
-            "creating; recovery at {}, to {t}, {log} of log left",
-            time::clock(times.restored_to - minutes * 60 * SECOND)
-        )
-    };
+    let offline = format!("OM+ Status: Offline (read {}); webhook 200", time::clock(at(120)));
     vec![
         beat(0, Phase::OrgTold, "webhook sent").since(at(2)),
-        beat(80, Phase::OrgTold, offline).since(at(2)).took(4),
+        beat(60, Phase::OrgTold, offline).since(at(2)).took(4),
         beat(20, Phase::PodsDown, "31 of 42 running").since(at(6)),
-        beat(80, Phase::PodsDown, "0 of 42 running").since(at(6)).took(38),
-        beat(20, Phase::Restoring, "creating; 8 to 25 min in 12 past restores").since(at(44)),
-        beat(120, Phase::Restoring, recovery(31, "31m02"))
-            .since(at(44))
-            .share(240),
-        beat(120, Phase::Restoring, recovery(7, "6m48"))
-            .since(at(44))
-            .share(780),
+        beat(60, Phase::PodsDown, "0 of 42 running").since(at(6)).took(38),
         beat(
-            120,
+            20,
             Phase::Restoring,
-            format!("available; last commit replayed before {t}"),
+            "attempt 1: creating; 8 to 25 min in 12 past restores",
         )
-        .since(at(44))
-        .took(24 * 60),
-        beat(20, Phase::Gate, "7 checks, 3 green").since(at(1_486)),
-        beat(
-            120,
-            Phase::Gate,
-            "green: 7 of 7 checks; the data is intact, the world has moved on",
-        )
-        .since(at(1_486))
-        .took(31),
+        .since(at(FIRST.0)),
+        beat(100, Phase::Restoring, "attempt 1: available")
+            .since(at(FIRST.0))
+            .took(FIRST.1 - FIRST.0),
+    ]
+}
+
+/// The second restore; `why` is what the gate said of the first.
+fn once_more(times: &Times, why: &str) -> Vec<Beat> {
+    let since = times.stopped_at + SECOND_TRY.0 * SECOND;
+    let t = time::clock(times.restored_to);
+    let recovery = |minutes: i64, left: &str| {
+        let at = time::clock(times.restored_to - minutes * 60 * SECOND);
+        format!("attempt 2: recovery at {at}, to {t}, {left} of log left")
+    };
+    let done = format!("attempt 2: available. The gate of attempt 1 was {why}");
+    vec![
+        beat(100, Phase::Restoring, recovery(31, "31m02"))
+            .since(since)
+            .share(240),
+        beat(100, Phase::Restoring, recovery(7, "6m48")).since(since).share(780),
+        beat(100, Phase::Restoring, done)
+            .since(since)
+            .took(SECOND_TRY.1 - SECOND_TRY.0),
     ]
 }
 
@@ -119,7 +128,7 @@ fn after_it_answers(held: u64) -> Vec<Beat> {
         beat(
             9_000,
             Phase::Ready,
-            format!("rescued {held} of {held}; sequences moved on; MAIL taken DOWN; the lead said go"),
+            format!("opening scanned; rescued {held} of {held}; sequences moved on; MAIL taken DOWN; the lead said go"),
         )
         .done(),
         beat(
@@ -140,44 +149,88 @@ fn after_it_answers(held: u64) -> Vec<Beat> {
     ]
 }
 
-/// Plays the restore until told to stop.
-pub(super) fn play(
-    ledger: &mut Ledger,
-    times: &Times,
-    held: u64,
-    (pace, clock): (Pace, &Clock),
-    stop: &Stop,
-) -> Result<()> {
-    let mut window = HoldClock {
-        held,
-        rescued: 0,
-        lost: 0,
-        loss_from: Some(times.stopped_at + 8 * SECOND + 30 * 60 * SECOND),
-    };
-    ledger.set_hold_clock(&window)?;
-    let mut began = [None; Phase::ALL.len()];
-    for beat in before_it_answers(times).into_iter().chain(after_it_answers(held)) {
-        let mut left = pace.of(beat.after);
-        // The rescue goes on between the beats: all of it within the nine seconds before `ready` is done.
-        let tick = pace.of(200);
-        while !left.is_zero() {
-            let nap = left.min(tick);
-            if stop.wait(nap) {
-                return Ok(());
-            }
-            left -= nap;
-            if beat.phase == Phase::Ready && window.rescued < held && nap == tick {
-                window.rescued = (window.rescued + held.div_ceil(40)).min(held);
-                ledger.set_hold_clock(&window)?;
-            }
+/// The night as the restore tells it.
+pub(super) struct Night {
+    pub(super) config: Config,
+    pub(super) incident: Arc<Incident>,
+    pub(super) folder: PathBuf,
+    pub(super) pace: Pace,
+    pub(super) clock: Clock,
+}
+
+impl Night {
+    /// Plays the restore until told to stop.
+    pub(super) fn play(self, ledger: &mut Ledger, stop: &Stop) -> Result<()> {
+        let (times, held) = (*self.incident.times(), self.incident.held());
+        let mut window = HoldClock {
+            held,
+            rescued: 0,
+            lost: 0,
+            loss_from: Some(times.stopped_at + 8 * SECOND + 30 * 60 * SECOND),
+        };
+        ledger.set_hold_clock(&window)?;
+        let first = self.incident.write_first(&self.config, &self.folder)?;
+        let mut before = ledger_of(&first, &self.clock, ORDER_SYSTEM)?;
+        let goes_on = self.tell(&mut before, until_it_answers(&times), &mut window, stop)?;
+        if !goes_on {
+            return Ok(());
         }
-        if beat.phase == Phase::Ready && beat.state == PhaseState::Done && window.rescued < held {
-            window.rescued = held;
-            ledger.set_hold_clock(&window)?;
+        let gate = gate_at(&first, &mut before, times.stopped_at + (FIRST.1 + 20) * SECOND)?;
+        drop(before);
+        let goes_on = self.tell(ledger, once_more(&times, &gate), &mut window, stop)?;
+        if !goes_on {
+            return Ok(());
         }
-        say(ledger, &beat, &mut began, clock.now())?;
+        gate_at(&self.config, ledger, times.stopped_at + (SECOND_TRY.1 + 20) * SECOND)?;
+        if self.tell(ledger, after_it_answers(held), &mut window, stop)? {
+            triage(ledger, (self.pace, &self.clock), stop)?;
+        }
+        Ok(())
     }
-    triage(ledger, (pace, clock), stop)
+
+    /// Says it, beat by beat; false where told to stop.
+    fn tell(&self, ledger: &mut Ledger, beats: Vec<Beat>, window: &mut HoldClock, stop: &Stop) -> Result<bool> {
+        let mut began = [None; Phase::ALL.len()];
+        let held = window.held;
+        for beat in beats {
+            let mut left = self.pace.of(beat.after);
+            // The rescue goes on between the beats: all of it within the nine seconds before `ready` is done.
+            let tick = self.pace.of(200);
+            while !left.is_zero() {
+                let nap = left.min(tick);
+                if stop.wait(nap) {
+                    return Ok(false);
+                }
+                left -= nap;
+                if beat.phase == Phase::Ready && window.rescued < held && nap == tick {
+                    window.rescued = (window.rescued + held.div_ceil(40)).min(held);
+                    ledger.set_hold_clock(window)?;
+                }
+            }
+            if beat.phase == Phase::Ready && beat.state == PhaseState::Done {
+                if window.rescued < held {
+                    window.rescued = held;
+                    ledger.set_hold_clock(window)?;
+                }
+                // Workers start only after the opening.
+                while !ledger.was_scanned()? {
+                    if stop.wait(tick) {
+                        return Ok(false);
+                    }
+                }
+            }
+            say(ledger, &beat, &mut began, self.clock.now())?;
+        }
+        Ok(true)
+    }
+}
+
+/// Makes the gate's checks, and keeps them as of this time of the story; gives it in words.
+fn gate_at(config: &Config, ledger: &mut Ledger, at: i64) -> Result<String> {
+    let mut gate = job::gate(config)?;
+    gate.at = at;
+    ledger.keep_gate(&gate, None)?;
+    Ok(gate.words())
 }
 
 fn say(ledger: &mut Ledger, beat: &Beat, began: &mut [Option<i64>], now: i64) -> Result<()> {
@@ -230,15 +283,17 @@ fn triage(ledger: &mut Ledger, (pace, clock): (Pace, &Clock), stop: &Stop) -> Re
 mod tests {
     use super::*;
 
+    fn before() -> Vec<Beat> {
+        let times = Times::FIXED;
+        [until_it_answers(&times), once_more(&times, "RED")].concat()
+    }
+
     #[test]
     fn every_phase_is_walked_in_order_and_ends() {
-        let beats: Vec<Beat> = before_it_answers(&Times::FIXED)
-            .into_iter()
-            .chain(after_it_answers(40))
-            .collect();
+        let beats = [before(), after_it_answers(40)].concat();
         assert!(beats.is_sorted_by_key(|b| b.phase));
-        // Triage follows the ledger, not the script.
-        for phase in &Phase::ALL[..Phase::ALL.len() - 1] {
+        // The gate is asked, and triage follows the ledger: neither follows the script.
+        for phase in Phase::ALL.iter().filter(|p| !matches!(p, Phase::Gate | Phase::Triage)) {
             let of: Vec<PhaseState> = beats.iter().filter(|b| b.phase == *phase).map(|b| b.state).collect();
             assert_eq!(of.first(), Some(&PhaseState::Running), "{}", phase.name());
             assert_eq!(of.last(), Some(&PhaseState::Done), "{}", phase.name());
@@ -248,16 +303,18 @@ mod tests {
     #[test]
     fn the_database_answers_at_once_and_the_rest_takes_half_a_minute() {
         let ms = |beats: Vec<Beat>| beats.iter().map(|b| b.after).sum::<u64>();
-        assert!(ms(before_it_answers(&Times::FIXED)) < 1_000);
+        assert!(ms(before()) < 1_000);
         let rest = ms(after_it_answers(40));
         assert!((15_000..30_000).contains(&rest), "{rest} ms");
     }
 
     #[test]
     fn the_story_is_told_before_the_database_answers() {
-        for beat in before_it_answers(&Times::FIXED) {
+        let times = Times::FIXED;
+        for beat in before() {
             let end = beat.since.unwrap() + beat.took.unwrap_or_default() * SECOND;
-            assert!(end <= Times::FIXED.answers, "{beat:?}");
+            assert!(end <= times.answers, "{beat:?}");
         }
+        assert!(FIRST.1 < SECOND_TRY.0 && times.stopped_at + (SECOND_TRY.1 + 20) * SECOND < times.answers);
     }
 }

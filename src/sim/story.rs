@@ -15,6 +15,8 @@ pub struct Times {
     pub log_from: i64,
     /// T, the restore point.
     pub restored_to: i64,
+    /// Where the first restore ended instead.
+    pub too_late: i64,
     /// From when to when the bad change was made.
     pub bad: (i64, i64),
     /// The last event: the cluster stopped.
@@ -31,6 +33,7 @@ impl Times {
             first: t - 240 * MINUTE,
             log_from: t - 150 * MINUTE,
             restored_to: t,
+            too_late: t + 10 * MINUTE,
             bad: (t + 10 * SECOND, t + 4 * MINUTE),
             stopped_at: t + 26 * MINUTE,
             answers: t + 51 * MINUTE + 30 * SECOND,
@@ -66,6 +69,8 @@ pub(super) struct Story {
     pub(super) changes: Vec<Change>,
     pub(super) held: Vec<Held>,
     pub(super) billed: Vec<Billed>,
+    /// What the first restore brought back: it ended too late.
+    pub(super) first: World,
     /// The restored database, with what reached it after the restore and the log never heard of.
     pub(super) restored: World,
 }
@@ -84,7 +89,7 @@ pub(super) fn tell(seed: u64, orders: usize) -> Story {
     changes.extend(b.lives.iter_mut().flat_map(|l| std::mem::take(&mut l.changes)));
     changes.retain(|c| c.at <= times.stopped_at);
     changes.sort_by_key(|c| c.at);
-    let (real, mut restored) = replay(&mut b, &times, &mut changes);
+    let (real, mut restored, first) = replay(&mut b, &times, &mut changes);
     let held = after::held(&mut b, &times, orders);
     let after = after::afterwards(&mut b, &times, orders, (&real, &restored), &held);
     apply(&mut restored, after.iter());
@@ -94,18 +99,23 @@ pub(super) fn tell(seed: u64, orders: usize) -> Story {
         changes,
         held,
         billed,
+        first,
         restored,
     }
 }
 
-/// Plays all changes: gives the real world at the stop and the one at T, and makes the log talkative: some upserts carry
+/// Plays all changes: gives the real world at the stop, the one at T and the one
+/// where the first restore ended, and makes the log talkative: some upserts carry
 /// the whole row, deletes of catalogue and metadata rows say what the row was.
-fn replay(b: &mut Builder, times: &Times, changes: &mut [Change]) -> (World, World) {
+fn replay(b: &mut Builder, times: &Times, changes: &mut [Change]) -> (World, World, World) {
     let mut world = World::new();
-    let mut at_t = None;
+    let (mut at_t, mut first) = (None, None);
     for c in changes.iter_mut() {
         if c.at > times.restored_to && at_t.is_none() {
             at_t = Some(world.clone());
+        }
+        if c.at > times.too_late && first.is_none() {
+            first = Some(world.clone());
         }
         let key = (c.table, c.key.clone());
         if c.op == Op::Delete
@@ -130,7 +140,8 @@ fn replay(b: &mut Builder, times: &Times, changes: &mut [Change]) -> (World, Wor
         }
     }
     let at_t = at_t.unwrap_or_else(|| world.clone());
-    (world, at_t)
+    let first = first.unwrap_or_else(|| world.clone());
+    (world, at_t, first)
 }
 
 /// Catalogue, metadata and system instances: what was there, and what people changed before and after T.

@@ -1,18 +1,21 @@
-//! The simulated order system: carries decisions out after a while, and goes on with its own traffic meanwhile.
+//! The simulated order system: carries decisions out after a while, and once workers are back goes on with its own
+//! traffic meanwhile.
 //!
 //! It obeys decisions alone. Rows of undecided cases are never touched, so none of them vanishes or changes by itself.
 
 use super::carry::{self, Keys};
 use super::demo::{ORDER_SYSTEM, Pace, Stop};
+use super::traffic::{self, Traffic};
 use crate::config::Config;
-use crate::domain::case::State;
+use crate::domain::case::{State, Verb};
+use crate::domain::phase::{Phase, PhaseState};
 use crate::domain::progress::Progress;
 use crate::domain::queue::CaseFile;
-use crate::domain::time::{self, Clock};
+use crate::domain::time::Clock;
 use crate::domain::{Error, ErrorKind, Result};
 use crate::job;
 use crate::ledger::Ledger;
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -38,7 +41,10 @@ pub(super) struct System {
     /// What was carried out and is not proven, likewise.
     carried: HashSet<(String, String)>,
     proved: Instant,
-    traffic: Vec<i64>,
+    /// Ids that sequences give again.
+    again: Vec<i64>,
+    /// Once workers are back.
+    traffic: Option<Traffic>,
 }
 
 fn failed(e: &rusqlite::Error) -> Error {
@@ -46,7 +52,7 @@ fn failed(e: &rusqlite::Error) -> Error {
 }
 
 impl System {
-    pub(super) fn open(database: &Path, config: Config, pace: Pace, clock: Clock) -> Result<Self> {
+    pub(super) fn open(database: &Path, config: Config, again: Vec<i64>, pace: Pace, clock: Clock) -> Result<Self> {
         let open = || -> rusqlite::Result<Connection> {
             let db = Connection::open(database)?;
             db.busy_timeout(Duration::from_secs(15))?;
@@ -62,7 +68,8 @@ impl System {
             known: HashMap::new(),
             carried: HashSet::new(),
             proved: Instant::now(),
-            traffic: Vec::new(),
+            again,
+            traffic: None,
         })
     }
 
@@ -73,13 +80,27 @@ impl System {
         while !stop.wait(self.pace.of(LOOK)) {
             if arrival.elapsed() > self.pace.of(ARRIVAL) {
                 arrival = Instant::now();
-                self.arrive().map_err(|e| failed(&e))?;
+                self.traffic(ledger)?;
             }
             let revision = ledger.revision()?;
             if seen != Some(revision) || !self.known.is_empty() {
                 seen = Some(revision);
+                if self.traffic.is_none() && workers_are_back(ledger)? {
+                    let again = std::mem::take(&mut self.again);
+                    self.traffic = Some(Traffic::begin(&self.db, ledger, again)?.map_err(|e| failed(&e))?);
+                }
                 self.decisions(ledger)?;
             }
+        }
+        Ok(())
+    }
+
+    fn traffic(&mut self, ledger: &Ledger) -> Result<()> {
+        let now = self.clock.now();
+        if let Some(traffic) = &mut self.traffic {
+            traffic.arrive(&self.db, &mut self.keys, now).map_err(|e| failed(&e))?;
+            let schema = &self.config.schema;
+            traffic.go_on(&self.db, ledger, schema, now)?.map_err(|e| failed(&e))?;
         }
         Ok(())
     }
@@ -101,6 +122,11 @@ impl System {
             let evidence =
                 carry::out(&tx, &mut self.keys, &self.config.schema, file, decision).map_err(|e| failed(&e))?;
             if let Some(evidence) = evidence {
+                // Workers do not wait for the proof.
+                let works = self.traffic.is_some() && matches!(decision.verb, Verb::Reapply | Verb::Complete);
+                if let Some(order) = file.found.order.as_ref().filter(|_| works && now.len() % 2 == 0) {
+                    traffic::forward(&tx, &self.config.schema, order, self.clock.now()).map_err(|e| failed(&e))?;
+                }
                 self.carried.insert(at);
                 now.push((file, evidence));
             }
@@ -119,36 +145,13 @@ impl System {
         }
         Ok(())
     }
+}
 
-    /// A new order comes in, and the ones before it go on: none of them is in the log, none of them in a case.
-    fn arrive(&mut self) -> rusqlite::Result<()> {
-        let tx = self.db.unchecked_transaction()?;
-        let id = self.keys.fresh(&tx, "orders", "id")?;
-        let n = self.traffic.len() + 1;
-        let now = time::format(self.clock.now());
-        tx.execute(
-            "insert into orders (id, external_id, order_number, account_id, segment, kind, status, amount, priority,
-                                 expedite, created_at, updated_at)
-             values (?1, ?2, ?3, ?4, 'consumer', 'New', 'Submitted', 19.90, 3, 0, ?5, ?5)",
-            params![
-                id,
-                format!("8012y{n:010}"),
-                format!("SFN-{n}"),
-                format!("ACC-{}", 1 + n * 7 % 97),
-                now
-            ],
-        )?;
-        for (age, earlier) in self.traffic.iter().rev().take(4).enumerate() {
-            let status = ["Submitted", "In Progress", "In Progress", "Activated"][age];
-            tx.execute(
-                "update orders set status = ?2, updated_at = ?3 where id = ?1",
-                params![earlier, status, now],
-            )?;
-        }
-        tx.commit()?;
-        self.traffic.push(id);
-        Ok(())
-    }
+fn workers_are_back(ledger: &Ledger) -> Result<bool> {
+    let phases = ledger.phases()?;
+    Ok(phases
+        .iter()
+        .any(|line| line.phase == Phase::Workers && line.state == PhaseState::Done))
 }
 
 /// Says that it is done. Who still holds the case reads it in the proof instead.

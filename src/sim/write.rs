@@ -14,6 +14,8 @@ use std::path::Path;
 
 /// The database's file in the folder.
 pub(super) const DATABASE: &str = "restored.db";
+/// What the first restore brought back.
+pub(super) const FIRST: &str = "first.db";
 /// The configuration's file in the folder.
 pub(super) const CONFIG: &str = "restitch.toml";
 
@@ -45,7 +47,7 @@ pub(super) fn sql(value: &Val) -> Sql {
     }
 }
 
-fn database(world: &World, path: &Path) -> Result<()> {
+pub(super) fn database(world: &World, path: &Path) -> Result<()> {
     let write = || -> rusqlite::Result<()> {
         let mut db = Connection::open(path)?;
         // Nothing to lose: a crash while it is written leaves no demo.
