@@ -9,16 +9,35 @@ use std::collections::{BTreeMap, BTreeSet};
 
 type Named = (String, String, String);
 
+/// A log of events in this format.
 pub fn agrees(world: &World, truth: &Truth, events: &[Event], format: Format) {
-    let folder = tempfile::tempdir().unwrap();
     let log = format.log(events, &world.wal2json);
-    log.write(&folder.path().join("log"));
-    let config = formats::config(format, &world.back.url(DB), &world.restored_to);
+    let events: Vec<Event> = log.events.iter().map(|(event, _)| event.clone()).collect();
+    let place = Evidence {
+        rows: fold(&events, |_, _, _| {}),
+        log: &log,
+        format,
+        world,
+    };
+    scans_agree(world, truth, &formats::events(format), Some(&place));
+}
+
+/// The pre-restore instance as the log.
+pub fn instance_agrees(world: &World, truth: &Truth) {
+    scans_agree(world, truth, &formats::instance(&world.live.url(DB)), None);
+}
+
+fn scans_agree(world: &World, truth: &Truth, logs: &str, place: Option<&Evidence<'_>>) {
+    let folder = tempfile::tempdir().unwrap();
+    if let Some(place) = place {
+        place.log.write(&folder.path().join("log"));
+    }
+    let config = formats::config(logs, &world.back.url(DB), &world.restored_to);
     std::fs::write(folder.path().join("restitch.toml"), config).unwrap();
 
     let out = restitch(folder.path()).args(["scan", "--json"]).output().unwrap();
     let errors = String::from_utf8_lossy(&out.stderr);
-    assert_eq!(out.status.code(), Some(3), "{format:?}: cases are left\n{errors}");
+    assert_eq!(out.status.code(), Some(3), "{logs}: cases are left\n{errors}");
     let report: Value = serde_json::from_slice(&out.stdout).unwrap();
     let cases = restitch(folder.path()).args(["cases", "--json"]).output().unwrap();
     assert!(cases.status.success(), "{}", String::from_utf8_lossy(&cases.stderr));
@@ -35,13 +54,6 @@ pub fn agrees(world: &World, truth: &Truth, events: &[Event], format: Format) {
     wrong.same("cases of a second scan", nothing, again["cases"].clone());
     wrong.same("findings of a second scan", &report["findings"], &again["findings"]);
     counts(&mut wrong, truth, &report, cases.len());
-    let events: Vec<Event> = log.events.iter().map(|(event, _)| event.clone()).collect();
-    let place = Evidence {
-        rows: fold(&events, |_, _, _| {}),
-        log: &log,
-        format,
-        world,
-    };
     let found: BTreeMap<String, &Value> = cases.iter().map(|c| (text(&c["case"]), c)).collect();
     wrong.sets(
         "cases",
@@ -50,10 +62,10 @@ pub fn agrees(world: &World, truth: &Truth, events: &[Event], format: Format) {
     );
     for (id, case) in &found {
         if let Some(expected) = truth.cases.get(id) {
-            one_case(&mut wrong, truth, &place, id, expected, case);
+            one_case(&mut wrong, truth, place, id, expected, case);
         }
     }
-    wrong.none(format, &report);
+    wrong.none(logs, &report);
 }
 
 /// What disagrees; all of it is shown at once.
@@ -75,11 +87,11 @@ impl Wrong {
         }
     }
 
-    fn none(self, format: Format, report: &Value) {
+    fn none(self, logs: &str, report: &Value) {
         let shown: Vec<&str> = self.0.iter().take(60).map(String::as_str).collect();
         assert!(
             self.0.is_empty(),
-            "{format:?}: {} disagreements\n{}\nwarnings: {}",
+            "{logs}: {} disagreements\n{}\nwarnings: {}",
             self.0.len(),
             shown.join("\n"),
             report["warnings"]
@@ -163,7 +175,7 @@ impl Evidence<'_> {
 fn one_case(
     wrong: &mut Wrong,
     truth: &Truth,
-    place: &Evidence<'_>,
+    place: Option<&Evidence<'_>>,
     id: &str,
     expected: &BTreeSet<Named>,
     case: &Value,
@@ -222,7 +234,7 @@ fn one_case(
     );
 }
 
-fn one_finding(wrong: &mut Wrong, truth: &Truth, place: &Evidence<'_>, case: &str, finding: &Value) {
+fn one_finding(wrong: &mut Wrong, truth: &Truth, place: Option<&Evidence<'_>>, case: &str, finding: &Value) {
     let (entity, key, kind) = (text(&finding["entity"]), text(&finding["key"]), text(&finding["kind"]));
     let what = format!("{case}: {entity} {key} {kind}");
     wrong.same(&format!("{what} undone"), &json!(false), &finding["undone"]);
@@ -246,48 +258,32 @@ fn one_finding(wrong: &mut Wrong, truth: &Truth, place: &Evidence<'_>, case: &st
     let Some(so) = truth.rows.get(&((entity.clone(), key.clone()), kind)) else {
         return;
     };
+    if kind == "moved" {
+        let to = text(&finding["moved_to"]);
+        wrong.same(
+            &format!("{what} moved to one of {:?}", so.moved_to),
+            true,
+            so.moved_to.contains(&to),
+        );
+    }
+    if kind == "regressed" {
+        fields(wrong, so, place, &what, finding);
+    }
+    let Some(place) = place else {
+        evidence_of_instance(wrong, &what, finding);
+        return;
+    };
     let Some(row) = place.row(&entity, &key) else {
         wrong.0.push(format!("{what}: the log never names it"));
         return;
     };
     match kind {
-        "moved" => {
-            let to = text(&finding["moved_to"]);
-            wrong.same(
-                &format!("{what} moved to one of {:?}", so.moved_to),
-                true,
-                so.moved_to.contains(&to),
-            );
-        }
         "regressed" => {
-            let fields = finding["fields"].as_array().unwrap();
-            let found: BTreeMap<String, &Value> = fields.iter().map(|f| (text(&f["name"]), f)).collect();
-            wrong.sets(
-                &format!("{what} fields"),
-                so.fields.keys().cloned().collect(),
-                found.keys().cloned().collect(),
-            );
-            for (name, (back, live)) in &so.fields {
-                let Some(field) = found.get(name) else { continue };
-                wrong.same(
-                    &format!("{what} {name} restored"),
-                    Ok(back),
-                    same_number(back, &field["restored"]),
-                );
-                if place.says_less(name) {
-                    place.same_in_sql(wrong, &format!("{what} {name} log"), name, live, &field["log"]);
-                } else {
-                    wrong.same(
-                        &format!("{what} {name} log"),
-                        Ok(live),
-                        same_number(live, &field["log"]),
-                    );
-                }
+            for field in finding["fields"].as_array().unwrap() {
+                let name = text(&field["name"]);
                 let by = usize::try_from(field["by"].as_u64().unwrap()).unwrap();
-                let said = row
-                    .columns
-                    .get(name)
-                    .map(|(_, event)| place.position(*event).to_owned());
+                let said = row.columns.get(&name);
+                let said = said.map(|(_, event)| place.position(*event).to_owned());
                 wrong.same(&format!("{what} {name} by"), said, Some(position(by)));
             }
         }
@@ -295,20 +291,57 @@ fn one_finding(wrong: &mut Wrong, truth: &Truth, place: &Evidence<'_>, case: &st
             let by = row.deleted.map(|event| place.position(event).to_owned());
             wrong.same(&format!("{what} by"), by, Some(position(0)));
         }
+        "lost" | "moved" => {
+            let columns = row.columns.values();
+            let behind: BTreeSet<String> = columns.map(|(_, event)| place.position(*event).to_owned()).collect();
+            wrong.sets(
+                &format!("{what} evidence"),
+                behind,
+                (0..evidence.len()).map(position).collect(),
+            );
+        }
         _ => {}
     }
-    if matches!(kind, "lost" | "moved") {
-        let behind: BTreeSet<String> = row
-            .columns
-            .values()
-            .map(|(_, event)| place.position(*event).to_owned())
-            .collect();
-        wrong.sets(
-            &format!("{what} evidence"),
-            behind,
-            (0..evidence.len()).map(position).collect(),
+}
+
+/// Every differing column with both values.
+fn fields(wrong: &mut Wrong, so: &crate::truth::Finding, place: Option<&Evidence<'_>>, what: &str, finding: &Value) {
+    let fields = finding["fields"].as_array().unwrap();
+    let found: BTreeMap<String, &Value> = fields.iter().map(|f| (text(&f["name"]), f)).collect();
+    wrong.sets(
+        &format!("{what} fields"),
+        so.fields.keys().cloned().collect(),
+        found.keys().cloned().collect(),
+    );
+    for (name, (back, live)) in &so.fields {
+        let Some(field) = found.get(name) else { continue };
+        wrong.same(
+            &format!("{what} {name} restored"),
+            Ok(back),
+            same_number(back, &field["restored"]),
         );
+        match place.filter(|place| place.says_less(name)) {
+            Some(place) => place.same_in_sql(wrong, &format!("{what} {name} log"), name, live, &field["log"]),
+            None => wrong.same(
+                &format!("{what} {name} log"),
+                Ok(live),
+                same_number(live, &field["log"]),
+            ),
+        }
     }
+}
+
+/// One read of one row, named as such, and no time: when it was read is not when it changed.
+fn evidence_of_instance(wrong: &mut Wrong, what: &str, finding: &Value) {
+    let (entity, key) = (text(&finding["entity"]), text(&finding["key"]));
+    let table = ENTITIES.iter().find(|e| e.0 == entity).unwrap().1;
+    let place = format!("{DB}@127.0.0.1 om.{table} {key}");
+    let place = match finding["kind"].as_str().unwrap() {
+        "undeleted" => place + ": not there (deleted, or added to the restored database since)",
+        _ => place,
+    };
+    let so = json!([{"source": "old", "position": place, "ts": null}]);
+    wrong.same(&format!("{what} evidence"), &so, &finding["evidence"]);
 }
 
 /// Numbers are the same when they are equal: 1.0 and 1.

@@ -441,20 +441,29 @@ fn array_items(text: &str) -> Vec<Option<String>> {
     items
 }
 
-/// The configuration for a log in this format.
-pub fn config(format: Format, url: &str, restored_to: &str) -> String {
+/// The `[[log]]` of a log in this format.
+pub fn events(format: Format) -> String {
+    format!(
+        "[[log]]\nname = \"cdc\"\nsource = \"file\"\npath = \"log/*.ndjson*\"\nformat = \"{}\"",
+        format.name()
+    )
+}
+
+/// The `[[log]]` that is the pre-restore instance.
+pub fn instance(url: &str) -> String {
+    format!("[[log]]\nname = \"old\"\nsource = \"database\"\nurl = \"{url}\"\nsslmode = \"disable\"")
+}
+
+/// The configuration with these logs.
+pub fn config(logs: &str, url: &str, restored_to: &str) -> String {
     let mut toml = format!(
         r#"[incident]
-id = "recovery-{name}"
+id = "recovery"
 restored_to = "{t}"
 [restored]
 url = "{url}"
 sslmode = "disable"
-[[log]]
-name = "cdc"
-source = "file"
-path = "log/*.ndjson*"
-format = "{name}"
+{logs}
 [ledger]
 url = "sqlite:restitch.db"
 [schema.order]
@@ -495,7 +504,6 @@ identity = ["reference_id"]
 table = "om.catalog"
 key = ["code", "version"]
 "#,
-        name = format.name(),
         t = rfc3339(restored_to),
     );
     for (entity, table) in [("inventory_item", "inventory_items"), ("system_instance", "systems")] {

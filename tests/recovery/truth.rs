@@ -39,6 +39,8 @@ pub struct Truth {
     pub blocked_by: BTreeMap<String, BTreeSet<String>>,
     /// Order: its label.
     pub labels: BTreeMap<String, String>,
+    /// The rows that the log names.
+    pub touched: BTreeSet<Id>,
 }
 
 /// Entity: the column that names the owner, and whose it is.
@@ -59,7 +61,17 @@ const IDENTITY: &[(&str, &str)] = &[("order", "external_id"), ("asset", "referen
 pub const IN_PROGRESS: &[(&str, &[&str])] = &[("plan", &["Running"]), ("plan_item", &["Ready", "Failed"])];
 const IGNORED: &[(&str, &str)] = &[("order", "updated_at")];
 
+/// What tells of the live server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Log {
+    /// A log of events: of the rows that changed after it began.
+    Events,
+    /// The live server itself: every row, and a key that it lacks counts as deleted there.
+    Whole,
+}
+
 struct Sides {
+    log: Log,
     live: BTreeMap<Id, Side>,
     back: BTreeMap<Id, Side>,
     /// Keys that the log names: whether the last word is a delete, and the identity it last saw.
@@ -67,8 +79,11 @@ struct Sides {
 }
 
 impl Truth {
-    pub fn read(world: &World) -> Self {
-        let db = "truth";
+    pub fn read(world: &World, log: Log) -> Self {
+        let db = match log {
+            Log::Events => "truth",
+            Log::Whole => "truth_whole",
+        };
         world.live.psql("postgres", &format!("create database {db}"));
         let mut link = format!("{OWN_TYPES} create extension postgres_fdw;");
         for (name, pg) in [("live", &world.live), ("back", &world.back)] {
@@ -82,6 +97,10 @@ impl Truth {
             )
             .unwrap();
         }
+        link.push_str(&match log {
+            Log::Events => "create view touched as select * from live.touched;".to_owned(),
+            Log::Whole => touched_by_whole(),
+        });
         world.live.psql(db, &link);
         let query = |sql: &str| -> Vec<Value> {
             let out = world.live.psql(db, &format!("select row_to_json(q) from ({sql}) q"));
@@ -89,11 +108,12 @@ impl Truth {
         };
         let mut truth = Self::default();
         let mut sides = Sides {
+            log,
             live: BTreeMap::new(),
             back: BTreeMap::new(),
             touched: BTreeMap::new(),
         };
-        for row in query("select entity, key, identity, deleted from live.touched") {
+        for row in query("select entity, key, identity, deleted from touched") {
             let id = (text(&row["entity"]), text(&row["key"]));
             sides.touched.insert(
                 id,
@@ -131,6 +151,7 @@ impl Truth {
             }
         }
         truth.orders(&sides);
+        truth.touched = sides.touched.into_keys().collect();
         truth
     }
 
@@ -269,19 +290,42 @@ impl Truth {
         match target {
             None => {
                 let id = (entity.to_owned(), value.to_owned());
-                let deleted = sides.touched.get(&id).is_some_and(|(deleted, _)| *deleted);
+                let deleted = match sides.log {
+                    Log::Events => sides.touched.get(&id).is_some_and(|(deleted, _)| *deleted),
+                    Log::Whole => !sides.live.contains_key(&id),
+                };
                 let reused = self.rows.contains_key(&(id.clone(), "collided"));
                 !deleted && (reused || !sides.back.contains_key(&id))
             }
             Some(column) => {
                 let has = |(id, side): (&Id, &Side)| id.0 == entity && side.columns[column].as_deref() == Some(value);
-                let deleted = sides
-                    .touched
-                    .iter()
-                    .any(|(id, (deleted, identity))| id.0 == entity && *deleted && identity.as_deref() == Some(value));
+                let deleted = sides.log == Log::Whole
+                    || sides.touched.iter().any(|(id, (deleted, identity))| {
+                        id.0 == entity && *deleted && identity.as_deref() == Some(value)
+                    });
                 let live = sides.bringers(entity, target, value).next().is_some();
                 !sides.back.iter().any(has) && (live || !deleted)
             }
+        }
+    }
+
+    /// Where a log of events and the live server itself tell different things of one incident: only what the contract
+    /// names. Of a row that the log names, they find the same, but for a deleted one that the log gave an identity.
+    pub fn agrees_with_whole(&self, whole: &Self) {
+        let kinds = |truth: &Self| -> BTreeMap<Id, (&'static str, Finding)> {
+            let rows = truth.rows.iter();
+            rows.map(|((id, kind), finding)| (id.clone(), (*kind, finding.clone())))
+                .collect()
+        };
+        let (events, whole_rows) = (kinds(self), kinds(whole));
+        for (id, (kind, finding)) in &events {
+            let (other_kind, other) = whole_rows.get(id).unwrap_or_else(|| panic!("{id:?} {kind}"));
+            let deleted_and_reused = (*kind, *other_kind) == ("collided", "undeleted");
+            assert!(kind == other_kind || deleted_and_reused, "{id:?}: {kind}, {other_kind}");
+            assert!(finding == other || deleted_and_reused, "{id:?}: {finding:?}, {other:?}");
+        }
+        for id in whole_rows.keys().filter(|id| !events.contains_key(*id)) {
+            assert!(!self.touched.contains(id), "the log names {id:?}");
         }
     }
 
@@ -358,6 +402,23 @@ fn text(v: &Value) -> String {
     v.as_str().map_or_else(|| v.to_string(), str::to_owned)
 }
 
+/// Every key of either server.
+fn touched_by_whole() -> String {
+    let of_entity = |(entity, table, key): &(&str, &str, &[&str])| {
+        let identity = IDENTITY.iter().find(|i| i.0 == *entity);
+        format!(
+            "select '{entity}' as entity, coalesce(l.k, b.k) as key, l.identity, l.k is null as deleted
+             from (select {} as k, {} as identity from live.{table} x) l
+             full join (select {} as k from back.{table} x) b on l.k = b.k",
+            key_sql("x", key),
+            identity.map_or("null".to_owned(), |i| format!("x.{}", i.1)),
+            key_sql("x", key),
+        )
+    };
+    let all: Vec<String> = ENTITIES.iter().map(of_entity).collect();
+    format!("create table touched as {}", all.join(" union all "))
+}
+
 /// Canonical key text.
 fn key_sql(alias: &str, key: &[&str]) -> String {
     match key {
@@ -403,7 +464,7 @@ fn compare_sql(entity: &str, table: &str, key: &[&str], columns: &[(String, Stri
     format!(
         "select t.key as k, l.{k} is not null as live, b.{k} is not null as back, {other} as other_identity,
            {elsewhere} as elsewhere, jsonb_build_array({}) as diffs
-         from live.touched t
+         from touched t
          left join live.{table} l on {} = t.key and not t.deleted
          left join back.{table} b on {} = t.key
          where t.entity = '{entity}'",
