@@ -125,7 +125,9 @@ impl Tx<'_> {
         }
         for table in &opening.tables {
             let columns = serde_json::to_string(&table.columns)?;
-            for piece in table.marks().chunks(PIECE) {
+            // A table without rows says something too: nothing of it was listed.
+            let none = table.marks().is_empty().then_some(table.marks());
+            for piece in none.into_iter().chain(table.marks().chunks(PIECE)) {
                 self.db
                     .prepare_cached(
                         "INSERT INTO opening_rows (incident, attempt, entity, nth, columns, whole, body)

@@ -123,7 +123,8 @@ impl Folded {
         whole.max().max(named)
     }
 
-    fn is_of_whole(&self, by: EventRef) -> bool {
+    /// Whether a source that is the whole log says so.
+    pub fn is_of_whole(&self, by: EventRef) -> bool {
         self.wholes.iter().any(|whole| whole.source == usize::from(by.source))
     }
 

@@ -7,7 +7,7 @@ use crate::domain::finding::{FieldDiff, Kind};
 use crate::domain::schema::{ColumnIx, EntityIx};
 use crate::domain::value::{self, ColumnType, LogValue, Same};
 use crate::domain::{Result, schema::Entity};
-use crate::log::LogRow;
+use crate::log::{LogRow, LogView};
 use crate::restored::{Lookup, Restored, rows_by_key};
 use hashbrown::HashMap;
 use serde_json::Value as Json;
@@ -69,11 +69,15 @@ impl<'a, R: Restored> Scan<'a, R> {
     pub(super) async fn compare_entity(&mut self, entity: EntityIx, out: &mut Vec<RowFinding>) -> Result<()> {
         let log = self.log;
         let rows = log.compared(entity);
-        if rows.is_empty() {
+        if rows.is_empty() && !log.is_whole() {
             return Ok(());
         }
         let mut plan = self.plan(entity)?;
         let mut watch = self.watch(entity, &mut plan);
+        if rows.is_empty() {
+            self.remember(entity, watch, &[]);
+            return Ok(());
+        }
         let from = out.len();
         let keys: Vec<&str> = rows.iter().map(|row| row.key()).collect();
         let mut missing: HashMap<&str, LogRow<'_>> = HashMap::with_capacity(keys.len());
@@ -179,7 +183,7 @@ impl<'a, R: Restored> Scan<'a, R> {
         let mut learned = Baseline::new(
             mapped.name.clone(),
             watch.columns,
-            false,
+            self.log.is_whole(),
             std::mem::take(&mut watch.marks),
         );
         let mut found = Vec::new();
@@ -191,7 +195,8 @@ impl<'a, R: Restored> Scan<'a, R> {
             found.extend(known.filter(|mark| !mark.had_finding()).map(Mark::with_finding));
         }
         learned.extend(found);
-        if !learned.marks().is_empty() {
+        // Of a whole log it is worth knowing that nothing was listed.
+        if !learned.marks().is_empty() || (learned.whole && watch.opening.is_none()) {
             self.learned.push(learned);
         }
     }
@@ -268,7 +273,7 @@ impl<'a, R: Restored> Scan<'a, R> {
         let mut regressed: Vec<(RowFinding, Vec<Unequal<'_>>)> = Vec::new();
         for candidate in candidates {
             let row = candidate.row;
-            let since = opening::since(watch.opening, row.key(), Some(candidate.digest), row.exists());
+            let since = opening::since(watch.opening, row.key(), Some(candidate.digest), || by_whole(log, row));
             let reused: Vec<EventRef> = candidate
                 .unequal
                 .iter()
@@ -373,7 +378,7 @@ impl<'a, R: Restored> Scan<'a, R> {
             let kind = if moved_to.is_some() { Kind::Moved } else { Kind::Lost };
             let mut finding = RowFinding::new(entity, row.key(), kind);
             finding.moved_to = moved_to;
-            finding.since = opening::since(watch.opening, row.key(), None, true);
+            finding.since = opening::since(watch.opening, row.key(), None, || by_whole(self.log, *row));
             finding.evidence = row.events().into_iter().map(|e| self.log.evidence(e)).collect();
             out.push(finding);
         }
@@ -454,6 +459,12 @@ impl RowFinding {
             since: opening::Since::default(),
         }
     }
+}
+
+/// Whether sources that are the whole log alone tell of the row, and that it is there.
+fn by_whole(log: LogView<'_>, row: LogRow<'_>) -> (bool, bool) {
+    let whole = |by: &EventRef| log.folded().is_of_whole(*by);
+    (row.events().iter().all(whole), row.exists())
 }
 
 fn is_null(value: &LogValue<'_>) -> bool {

@@ -185,8 +185,14 @@ pub(super) struct Since {
     pub traffic: bool,
 }
 
-/// How a row stands now against how it stood at the opening.
-pub(super) fn since(baseline: Option<&Baseline>, key: &str, now: Option<Digest>, log_exists: bool) -> Since {
+/// How a row stands now against how it stood at the opening. `by_whole` says whether all that the log tells of it comes
+/// from sources that are the whole log, and whether it tells that the row is there.
+pub(super) fn since(
+    baseline: Option<&Baseline>,
+    key: &str,
+    now: Option<Digest>,
+    by_whole: impl FnOnce() -> (bool, bool),
+) -> Since {
     let Some(baseline) = baseline else {
         return Since::default();
     };
@@ -196,10 +202,14 @@ pub(super) fn since(baseline: Option<&Baseline>, key: &str, now: Option<Digest>,
             was_there: Some(was.was_there()),
             traffic: !was.had_finding(),
         },
-        None if baseline.whole => Since {
-            moved: true,
-            was_there: Some(log_exists),
-            traffic: true,
+        // What was not listed was as the whole log says. What another source tells may have come later.
+        None if baseline.whole => match by_whole() {
+            (true, exists) => Since {
+                moved: true,
+                was_there: Some(exists),
+                traffic: true,
+            },
+            (false, _) => Since::default(),
         },
         _ => Since::default(),
     }
@@ -249,7 +259,7 @@ mod tests {
         ];
         let mut of_log = Baseline::new("order".to_owned(), vec![], false, marks);
         let look = |base: &Baseline, key: &str, now| {
-            let since = since(Some(base), key, now, true);
+            let since = since(Some(base), key, now, || (true, true));
             (since.moved, since.was_there, since.traffic)
         };
         assert_eq!(look(&of_log, "right", Some(a)), (false, None, false));
@@ -262,6 +272,8 @@ mod tests {
         assert_eq!(look(&of_log, "never named", Some(a)), (false, None, false));
         of_log.whole = true;
         assert_eq!(look(&of_log, "never named", Some(a)), (true, Some(true), true));
+        let told_later = since(Some(&of_log), "never named", Some(a), || (false, true));
+        assert_eq!(told_later, Since::default());
     }
 
     #[test]

@@ -51,14 +51,19 @@ fn an_opening_comes_back_as_it_was_kept_with_what_was_learned_since() {
     let mut room = Room::new();
     let mut ledger = room.open("ana");
     assert_eq!(ledger.past().unwrap().opening, None);
-    let first = opening(T0, vec![baseline("order", 0..150_000), baseline("plan_item", 0..3)]);
+    let mut none = baseline("inventory_item", 0..0);
+    none.whole = true;
+    let first = opening(
+        T0,
+        vec![none, baseline("order", 0..150_000), baseline("plan_item", 0..3)],
+    );
     store_with(&mut ledger, vec![order("1", &[Kind::Lost])], &first);
     assert_eq!(ledger.past().unwrap().opening.as_ref(), Some(&first));
     // A second scan that began before the first one ended, and took an opening of its own.
     store_with(&mut ledger, vec![], &opening(T0 + 1, vec![baseline("order", 7..9)]));
     assert_eq!(ledger.past().unwrap().opening.as_ref(), Some(&first));
     // A later scan learns of two rows, one of them known.
-    let known = first.tables[0].marks()[7];
+    let known = first.tables[1].marks()[7];
     let later = vec![
         Mark {
             key: known.key,
@@ -79,8 +84,8 @@ fn an_opening_comes_back_as_it_was_kept_with_what_was_learned_since() {
     store_with(&mut ledger, vec![], &learned);
     let now = ledger.past().unwrap().opening.unwrap();
     assert_eq!(now.in_doubt, first.in_doubt);
-    assert_eq!(now.tables[0].marks().len(), 150_001);
-    assert!(later.iter().all(|m| now.tables[0].marks().contains(m)));
+    assert_eq!(now.tables[1].marks().len(), 150_001);
+    assert!(later.iter().all(|m| now.tables[1].marks().contains(m)));
     room.config.incident.attempt = 2;
     assert_eq!(
         room.open("ana").past().unwrap().opening,

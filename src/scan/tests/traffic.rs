@@ -210,3 +210,51 @@ fn a_column_ignored_later_does_not_look_like_a_change() {
     assert!(!finding(&second, "order:3", "order", "3").since_opening);
     assert_eq!(second.report.since_opening["order"], 0);
 }
+
+/// The pre-restore instance is the log: it names no row that is alike, and so nothing of it is listed at the opening.
+#[test]
+fn of_a_whole_log_what_was_not_listed_was_alike() {
+    let mut world = World::default();
+    world
+        .row("orders (id, external_id, status) values (1, 'A', 'Open'), (2, 'B', 'Open'), (3, 'C', 'Created')")
+        .row("plans values (50, 1, 'Done')");
+    let folder = tempfile::tempdir().unwrap();
+    world.write(folder.path());
+    let old = rusqlite::Connection::open(folder.path().join("old.db")).unwrap();
+    old.execute_batch(TABLES).unwrap();
+    old.execute_batch(
+        "insert into orders (id, external_id, status) values (1, 'A', 'Open'), (2, 'B', 'Open'), (3, 'C', 'Done'), (4, 'D', 'Open');
+         insert into plans values (50, 1, 'Done');",
+    )
+    .unwrap();
+    let log = SCHEMA.find("[[log]]").unwrap()..SCHEMA.find("[hold]").unwrap();
+    let mut schema = SCHEMA.to_owned();
+    schema.replace_range(
+        log,
+        "[[log]]\nname = \"old\"\nsource = \"database\"\nurl = \"sqlite:old.db\"\n",
+    );
+    let mut night = Night {
+        folder,
+        schema,
+        past: Past::default(),
+    };
+    let first = night.scan();
+    let opened = summary(&first);
+    assert_eq!(
+        opened.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(),
+        ["order:3", "order:4"]
+    );
+    night.sql(
+        "update orders set status = 'Done' where id = 1; delete from orders where id = 2;
+         insert into orders (id, external_id, status) values (9, 'new', 'Open');
+         update plans set state = 'Failed'; insert into plans values (51, 9, 'Done');
+         insert into assets values (1, 'R1', 'new');
+         update orders set status = 'Half' where id = 3",
+    );
+    let second = night.scan();
+    assert_eq!(summary(&second), opened);
+    assert!(finding(&second, "order:3", "order", "3").since_opening);
+    assert!(!finding(&second, "order:4", "order", "4").since_opening);
+    let counted = |entity: &str| second.report.since_opening[entity].as_u64().unwrap();
+    assert_eq!((counted("order"), counted("plan"), counted("asset")), (3, 2, 1));
+}
