@@ -91,8 +91,6 @@ fn differences(truth: Truth, outcome: &Outcome) -> Vec<String> {
     let mut wrong = Vec::new();
     for (id, mut wanted) in truth.cases {
         for finding in wanted.findings.values_mut() {
-            // The scan does not mark these yet.
-            (finding.undone, finding.undone_fields) = Default::default();
             for (ours, theirs) in finding.fields.values_mut() {
                 (*ours, *theirs) = (plain(ours), plain(theirs));
             }

@@ -123,7 +123,7 @@ impl Builder {
                     ("name", Val::text(step.name)),
                     ("item_type", Val::text(step.kind)),
                     ("state", Val::text("Pending")),
-                    ("is_ponr", Val::Bool(step.ponr)),
+                    ("is_ponr", Val::Bool(false)),
                     ("attempts", Val::Int(0)),
                     ("system_instance_id", system.map_or(Val::Null, Val::Int)),
                     ("completed_at", Val::Null),
@@ -165,6 +165,16 @@ impl Builder {
             put_state(life, running, key, "Running", Val::Null, Some(attempt));
         }
         put_state(life, to - 1, key, "Completed", Val::Time(to - 1), None);
+        if step.ponr {
+            // From here on nothing of the order can be taken back.
+            life.put(
+                to - 1,
+                Table::PlanItem,
+                key,
+                Op::Upsert,
+                vec![("is_ponr", Val::Bool(true))],
+            );
+        }
     }
 
     /// The plan is through: what it leaves installed, changed or removed.
