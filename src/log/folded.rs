@@ -9,6 +9,7 @@ use crate::domain::queue::Reject;
 use crate::domain::schema::{ColumnIx, EntityIx};
 use crate::domain::time;
 use crate::domain::value::LogValue;
+use std::collections::BTreeMap;
 
 /// All logs, folded.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct Folded {
     /// Rows of the restored database that were read on the way.
     pub rows_read: u64,
     pub(super) rows: Rows,
+    /// By entity: the rows that a gap covers, and its number.
+    pub(super) covered: Vec<BTreeMap<Box<str>, usize>>,
     pub(super) wholes: Vec<Whole>,
     pub(super) sources: Vec<SourceNames>,
 }
@@ -103,6 +106,22 @@ impl Folded {
     /// Whether [`Folded::at_t`] has every row of the entity that was touched after T.
     pub fn at_t_is_whole(&self, entity: EntityIx) -> bool {
         self.rows.aside_is_whole(Reading::AtT, entity)
+    }
+
+    /// The gap after which no source says what the row is.
+    pub fn gap_over(&self, entity: EntityIx, key: &str) -> Option<&SourceGap> {
+        self.gaps.get(*self.covered.get(entity)?.get(key)?)
+    }
+
+    /// The keys that a gap covers, by key; rows that the log never names are among them.
+    pub fn covered_keys(&self, entity: EntityIx) -> impl Iterator<Item = &str> {
+        self.covered.get(entity).into_iter().flatten().map(|(key, _)| &**key)
+    }
+
+    /// What says that there is a gap.
+    pub fn evidence_of_gap(&self, gap: &SourceGap) -> Evidence {
+        let source = self.sources.get(usize::from(gap.source)).map_or("", |s| &s.name);
+        gap.told_by.map_or_else(|| gap.missing(source), |by| self.evidence(by))
     }
 
     /// The largest key seen, where the key is one integer column; deleted rows count.
@@ -196,6 +215,15 @@ impl<'a> LogView<'a> {
         let mut keys: Vec<&str> = self.folded.touched_by_bad(entity).collect();
         keys.sort_unstable();
         keys.into_iter().filter_map(|key| self.get(entity, key)).collect()
+    }
+
+    /// The keys that the log never names and that a gap covers.
+    pub fn unnamed(self, entity: EntityIx) -> Vec<&'a str> {
+        if self.clean {
+            return Vec::new();
+        }
+        let keys = self.folded.covered_keys(entity);
+        keys.filter(|key| self.folded.get(entity, key).is_none()).collect()
     }
 
     /// As [`Folded::len`].

@@ -8,6 +8,7 @@
 //! | [`database`] | the pre-restore instance as a log |
 //! | [`hold`] | the orders that wait, where the hold is a file |
 //! | `fold` | the newest value of every column of every key |
+//! | `gaps` | what the sources left out, and the rows that it concerns |
 //! | `wants` | which second readings are kept: without the bad change, as at T |
 //! | [`hold`] | the orders that wait in the hold |
 
@@ -17,6 +18,7 @@ pub mod hold;
 
 mod fold;
 mod folded;
+mod gaps;
 mod glance;
 mod json;
 mod read;
@@ -25,11 +27,10 @@ mod source;
 mod wants;
 
 pub use folded::{Folded, LogRow, LogView};
+pub use gaps::SourceGap;
 pub use glance::{Glance, glance};
 pub use read::{Gathered, LogInput, ReadError, gather, read};
 pub use wants::Wants;
-
-use crate::domain::event::{EventRef, Gap};
 
 /// What was read, all sources together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,44 +62,6 @@ pub struct Coverage {
     pub last: Option<i64>,
     /// Rows of the table, where the source is a database: then it is whole, and what it lacks is not there.
     pub rows: Option<u64>,
-}
-
-/// A [`Gap`] and the source that has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceGap {
-    /// Index of the `[[log]]`.
-    pub source: u16,
-    /// What is missing.
-    pub gap: Gap,
-    /// The event that says so; `None` where it shows by positions that are missing.
-    pub told_by: Option<EventRef>,
-}
-
-impl SourceGap {
-    /// A gap that an event at this source, file and line tells of.
-    fn told(gap: Gap, place: (usize, usize, u64)) -> Self {
-        let by = fold::Stamp::new(0, None, place, gap.to).event();
-        Self {
-            source: by.source,
-            gap,
-            told_by: Some(by),
-        }
-    }
-
-    /// A gap that shows by what is not there any more.
-    fn shown(source: usize, missing: source::Missing) -> Self {
-        Self {
-            source: u16::try_from(source).unwrap_or(u16::MAX),
-            gap: Gap {
-                entity: None,
-                keys: Vec::new(),
-                from: None,
-                to: missing.until,
-                why: missing.why,
-            },
-            told_by: None,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@ use super::database::Told;
 use super::fold::{self, Batch, Fold, MOST_FILES, MOST_SOURCES, Move, Rules, Says, Stamp, Truncate};
 use super::folded::{Folded, SourceNames, Whole};
 use super::format::{self, FormatContext, Line};
+use super::gaps::{Concerned, Runs, SourceGap};
 use super::rejects::Rejects;
 use super::source::{Block, Source};
 use super::wants::{Sieve, Wants};
-use super::{Coverage, LogStats, SourceGap};
+use super::{Coverage, LogStats};
 use crate::config::{FormatKind, LogConfig, OrderBy, SourceKind};
-use crate::domain::event::{Change, Op};
+use crate::domain::event::{Change, Op, Position};
 use crate::domain::progress::{Progress, Stage};
 use crate::domain::queue::Reject;
 use crate::domain::schema::{Catalogue, EntityIx, Schema};
@@ -196,15 +197,28 @@ impl Gathered {
 
     /// All of it, row by row.
     pub fn finish(self, catalogue: &Catalogue) -> Folded {
-        let total = self.total;
+        let mut total = self.total;
+        let rows = fold::finish(self.fold, catalogue);
+        let covered = total.concerned.settle(&rows, &total.gaps);
+        let mut of_gap = vec![0; total.gaps.len()];
+        covered
+            .iter()
+            .flat_map(std::collections::BTreeMap::values)
+            .for_each(|nth| of_gap[*nth] += 1);
+        for (ix, source) in total.names.iter().enumerate() {
+            let of_source = total.gaps.iter().zip(of_gap.iter().copied());
+            let of_source: Vec<_> = of_source.filter(|(gap, _)| usize::from(gap.source) == ix).collect();
+            total.warnings.extend(super::gaps::warnings(&source.name, &of_source));
+        }
         Folded {
+            covered,
             stats: total.stats,
             coverage: total.coverage,
             gaps: total.gaps,
             rejects: total.rejects,
             warnings: total.warnings,
             rows_read: total.rows_read,
-            rows: fold::finish(self.fold, catalogue),
+            rows,
             sources: total.names,
             wholes: total.wholes,
         }
@@ -216,6 +230,7 @@ struct Total {
     stats: LogStats,
     coverage: Vec<Coverage>,
     gaps: Vec<SourceGap>,
+    concerned: Concerned,
     rejects: Vec<Reject>,
     warnings: Vec<String>,
     names: Vec<SourceNames>,
@@ -325,7 +340,13 @@ fn read_source(
             log.name, input.catalogue.tables[entity].name
         ));
     }
+    let source = u16::try_from(ix).unwrap_or(u16::MAX);
+    let unread = found.rejects.count + found.stats.skipped;
+    found.gaps.extend(found.runs.holes(source, unread));
+    found.gaps.sort_by_key(|g| (g.gap.from, g.gap.to));
     fold.settle(found.truncates, found.moves);
+    total.concerned.add(&mut fold, &found.gaps, total.gaps.len());
+    total.gaps.append(&mut found.gaps);
     Ok(fold)
 }
 
@@ -339,6 +360,7 @@ struct Found {
     moves: Vec<Move>,
     truncates: Vec<Truncate>,
     gaps: Vec<SourceGap>,
+    runs: Runs,
 }
 
 impl Found {
@@ -352,6 +374,7 @@ impl Found {
             moves: Vec::new(),
             truncates: Vec::new(),
             gaps: Vec::new(),
+            runs: Runs::default(),
         }
     }
 
@@ -368,6 +391,7 @@ impl Found {
         self.moves.extend(other.moves);
         self.truncates.extend(other.truncates);
         self.gaps.extend(other.gaps);
+        self.runs.join(other.runs);
     }
 
     /// Adds what was found to the total; fails where it shows that this is not the log that was meant.
@@ -431,8 +455,6 @@ impl Found {
                 rows: None,
             });
         }
-        self.gaps.sort_by_key(|g| (g.gap.from, g.gap.to));
-        total.gaps.append(&mut self.gaps);
         let span = self.spans.iter().copied().fold(None, widest);
         let stats = &mut total.stats;
         let known = stats.first.zip(stats.last);
@@ -471,6 +493,8 @@ struct Worker<'i> {
     source: usize,
     format: FormatKind,
     versions: bool,
+    /// Lines are numbered by their partitions, and each counts for itself.
+    partitions: bool,
     fold: &'i Fold,
     sieve: &'i Sieve<'i>,
     batch: Batch,
@@ -494,6 +518,7 @@ impl<'i> Worker<'i> {
             source,
             format: log.format,
             versions,
+            partitions: log.source == SourceKind::Kafka,
             fold,
             batch: Batch::default(),
             found: Found::new(input.schema.entities.len()),
@@ -553,6 +578,7 @@ impl<'i> Worker<'i> {
             source,
             format,
             versions,
+            partitions,
             fold,
             sieve,
             batch,
@@ -560,7 +586,7 @@ impl<'i> Worker<'i> {
         } = self;
         let place = (*source, part, number);
         let decoded = format::decode(*format, ctx, line, &mut |change| {
-            if let Err(e) = take(change, place, *versions, (*fold, *sieve, batch), found) {
+            if let Err(e) = take(change, place, (*versions, *partitions), (*fold, *sieve, batch), found) {
                 first_error.get_or_insert(e);
             }
         });
@@ -588,7 +614,7 @@ impl<'i> Worker<'i> {
 fn take(
     mut change: Change<'_>,
     place: (usize, usize, u64),
-    versions: bool,
+    (versions, partitions): (bool, bool),
     (fold, sieve, batch): (&Fold, &Sieve<'_>, &mut Batch),
     found: &mut Found,
 ) -> Result<(), String> {
@@ -600,6 +626,12 @@ fn take(
         0
     };
     let by = Stamp::new(version, change.position, place, change.at);
+    match change.position {
+        Some(Position::Number(n)) => found.runs.see(0, n, change.at, (place.1, place.2)),
+        // Of a topic each partition counts for itself.
+        None if partitions => found.runs.see(place.1, place.2, change.at, (place.1, place.2)),
+        _ => {}
+    }
     let entity = change.entity;
     let left_out = sieve.left_out(&change);
     if let Some(at) = change.at {

@@ -7,7 +7,7 @@ use crate::domain::finding::{FieldDiff, Kind};
 use crate::domain::schema::{ColumnIx, EntityIx};
 use crate::domain::value::{self, ColumnType, LogValue, Same};
 use crate::domain::{Result, schema::Entity};
-use crate::log::{LogRow, LogView};
+use crate::log::{LogRow, LogView, SourceGap};
 use crate::restored::{Lookup, Restored, rows_by_key};
 use hashbrown::HashMap;
 use serde_json::Value as Json;
@@ -69,7 +69,7 @@ impl<'a, R: Restored> Scan<'a, R> {
     pub(super) async fn compare_entity(&mut self, entity: EntityIx, out: &mut Vec<RowFinding>) -> Result<()> {
         let log = self.log;
         let rows = log.compared(entity);
-        if rows.is_empty() && !log.is_whole() {
+        if rows.is_empty() && !log.is_whole() && log.unnamed(entity).is_empty() {
             return Ok(());
         }
         let mut plan = self.plan(entity)?;
@@ -121,6 +121,13 @@ impl<'a, R: Restored> Scan<'a, R> {
                 let mut finding = RowFinding::new(entity, row.key(), Kind::Contradicted);
                 finding.evidence = vec![log.evidence(a), log.evidence(b)];
                 out.push(finding);
+            } else if let Some(gap) = log.folded().gap_over(entity, row.key()) {
+                out.push(self.covered(entity, row.key(), Some(*row), gap));
+            }
+        }
+        for key in log.unnamed(entity) {
+            if let Some(gap) = log.folded().gap_over(entity, key) {
+                out.push(self.covered(entity, key, None, gap));
             }
         }
         self.ask_server(entity, &mut candidates).await?;
@@ -133,6 +140,15 @@ impl<'a, R: Restored> Scan<'a, R> {
         self.lost_or_moved(entity, &plan, &watch, &lost, out).await?;
         self.remember(entity, watch, &out[from..]);
         Ok(())
+    }
+
+    /// A gap covers the row: what was said of it last, if anything was, may not be the last that happened to it.
+    fn covered(&self, entity: EntityIx, key: &str, row: Option<LogRow<'_>>, gap: &SourceGap) -> RowFinding {
+        let mut finding = RowFinding::new(entity, key, Kind::Contradicted);
+        let last = row.and_then(|row| row.events().last().copied());
+        finding.evidence = last.into_iter().map(|by| self.log.evidence(by)).collect();
+        finding.evidence.push(self.log.folded().evidence_of_gap(gap));
+        finding
     }
 
     /// What is known of the entity's rows at the opening. The columns of its digests are read along, ignored by now or not.

@@ -194,6 +194,20 @@ impl Fold {
         self.hasher.hash_one((entity, key))
     }
 
+    /// Shows every row.
+    pub fn each_row(&mut self, mut each: impl FnMut(EntityIx, &Row)) {
+        for shard in &mut self.shards {
+            let shard = shard.get_mut().unwrap_or_else(PoisonError::into_inner);
+            for (entity, table) in shard.tables.iter().enumerate() {
+                table
+                    .rows
+                    .iter()
+                    .filter(|row| row.is_told())
+                    .for_each(|row| each(entity, row));
+            }
+        }
+    }
+
     /// Folds the events of a batch, and empties it.
     pub fn fold(&self, batch: &mut Batch) {
         let ends = batch.sort::<SHARDS>(shard);

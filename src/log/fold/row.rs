@@ -177,6 +177,13 @@ impl Row {
         all.map(|s| s.at()).max().filter(|at| *at != i64::MIN)
     }
 
+    /// The highest position, where positions are numbers, of the events that left something here.
+    pub fn highest_position(&self) -> Option<u64> {
+        let fields = self.fields().map(|f| f.stamp);
+        let all = fields.chain(self.set_by()).chain(self.deleted_by()).chain(self.floor());
+        all.filter_map(|s| s.number()).max()
+    }
+
     /// Two events that contradict each other on what the row is.
     pub fn contradicted(&self) -> Option<(Stamp, Stamp)> {
         let more = self.more.as_ref()?;

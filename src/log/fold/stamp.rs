@@ -63,6 +63,15 @@ impl Stamp {
         self.at
     }
 
+    /// The event's own number among those of its source or, in a partition, its offset.
+    pub fn number(&self) -> Option<u64> {
+        match self.event().position {
+            Position::Number(n) => Some(n),
+            Position::Line { line, .. } => Some(line),
+            Position::Lsn(_) => None,
+        }
+    }
+
     pub fn source(&self) -> u16 {
         let source = (self.place >> (LINE_BITS + FILE_BITS)) & ((1 << SOURCE_BITS) - 1);
         u16::try_from(source).unwrap_or(u16::MAX)

@@ -3,6 +3,7 @@
 mod asides;
 mod debezium;
 mod files;
+mod gaps;
 mod held;
 mod native;
 mod properties;
