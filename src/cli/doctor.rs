@@ -6,7 +6,7 @@ use crate::domain::schema::{Catalogue, Entity, EntityIx, Schema};
 use crate::domain::{Error, Result, time};
 use crate::job;
 use crate::ledger::{self, Ledger, Role};
-use crate::log::glance;
+use crate::log::{database, glance};
 use crate::restored::Restored;
 use crate::restored::postgres::Postgres;
 use crate::restored::sqlite::Sqlite;
@@ -321,9 +321,34 @@ impl Doctor<'_, '_> {
         }
     }
 
+    fn old_instance(&mut self, check: &str, log: &LogConfig) -> Result<()> {
+        let found = match job::runtime()?.block_on(database::check(self.config, log)) {
+            Ok(found) => found,
+            Err(error) => return self.fails(check, &error),
+        };
+        if found.is_restored {
+            return self.say(
+                State::Fail,
+                check,
+                &format!("{} is the restored database itself: nothing could differ", found.name),
+                Some("give the address of the pre-restore instance, or of a second restore to the latest point"),
+            );
+        }
+        let words = format!(
+            "{}: another instance than the restored one, about {} rows, as of {}",
+            found.name,
+            found.rows,
+            time::format(found.as_of)
+        );
+        self.ok(check, &words)
+    }
+
     fn log(&mut self, check: &str, log: &LogConfig, catalogue: Option<&Catalogue>) -> Result<()> {
         if log.path.as_deref() == Some("-") {
             return self.ok(check, "standard input: not looked at");
+        }
+        if log.source == SourceKind::Database {
+            return self.old_instance(check, log);
         }
         let found = match glance(log, &self.config.schema, catalogue) {
             Ok(found) => found,

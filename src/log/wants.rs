@@ -62,6 +62,36 @@ impl<'a> Sieve<'a> {
         bad.flatten().map(|wanted| wanted.column)
     }
 
+    /// Whether a row of a database, of which nobody knows how it came about, stands as the bad change leaves rows: all values
+    /// are there, and one of them `differs` from what was restored.
+    pub fn is_as_bad(
+        &self,
+        entity: EntityIx,
+        fields: &[(ColumnIx, LogValue<'_>)],
+        differs: impl Fn(ColumnIx) -> bool,
+    ) -> bool {
+        let Some(bad) = self.bad.as_ref().filter(|_| self.judges_rows()) else {
+            return false;
+        };
+        let wanted = bad.values.get(entity).and_then(Option::as_ref);
+        bad.entity.is_none_or(|only| only == entity)
+            && wanted.is_some_and(|wanted| {
+                let value = |column| fields.iter().find(|(c, _)| *c == column).map(|(_, value)| value);
+                wanted
+                    .iter()
+                    .all(|w| value(w.column).is_some_and(|value| w.says(value)))
+                    && wanted.iter().any(|w| differs(w.column))
+            })
+    }
+
+    /// Whether the bad change is told by values, which a row shows, and not by who made it, which no row shows.
+    pub fn judges_rows(&self) -> bool {
+        self.bad.as_ref().is_some_and(|bad| {
+            let change = bad.change;
+            !change.values.is_empty() && change.transaction.is_empty() && change.actor.is_none()
+        })
+    }
+
     /// Which readings leave this event out.
     pub fn left_out(&self, change: &Change<'_>) -> LeftOut {
         LeftOut {

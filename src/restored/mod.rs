@@ -140,6 +140,17 @@ pub struct Sequence {
     pub next: Option<i64>,
 }
 
+/// What tells a database from another, and when it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The same for the same database of the same instance, whatever name it was asked by.
+    pub instance: String,
+    /// The time of the snapshot by the database's own clock, microseconds since 1970.
+    pub at: i64,
+    /// Commit time of the last transaction that a recovery brought back, where the server still knows.
+    pub replayed: Option<i64>,
+}
+
 /// The restored database behind a read-only session and, from [`Restored::snapshot`] on, one snapshot.
 pub trait Restored: Send {
     /// Reads the catalogue of the mapped tables and checks every configured name against it.
@@ -200,8 +211,8 @@ pub trait Restored: Send {
     /// About how many rows the table has, for progress.
     fn about(&mut self, entity: EntityIx) -> impl Future<Output = Result<u64>> + Send;
 
-    /// The time of the snapshot by the database's clock, microseconds since 1970.
-    fn snapshot_time(&mut self) -> impl Future<Output = Result<i64>> + Send;
+    /// Which instance this is, and as of when it speaks in its snapshot.
+    fn origin(&mut self) -> impl Future<Output = Result<Origin>> + Send;
 
     /// Rows handed out so far, for the report.
     fn rows_read(&self) -> u64;

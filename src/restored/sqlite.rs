@@ -4,7 +4,9 @@ mod facts;
 
 use super::facts::{Facts, Known, Newest, Shape, Stamped};
 use super::marks::{self, Ask, Broken, Mark, Marks};
-use super::{Lookup, LookupCost, Restored, Row, RowBuf, Sequence, check_columns, check_targets, no_table, pg::quoted};
+use super::{
+    Lookup, LookupCost, Origin, Restored, Row, RowBuf, Sequence, check_columns, check_targets, no_table, pg::quoted,
+};
 use crate::domain::schema::{Catalogue, Column, ColumnIx, EntityIx, Schema, Table};
 use crate::domain::value::{self, ColumnType, LogKind, LogValue, Same, split_key};
 use crate::domain::{Error, Result};
@@ -418,8 +420,13 @@ impl Restored for Sqlite {
         Ok(u64::try_from(rows).unwrap_or(0))
     }
 
-    async fn snapshot_time(&mut self) -> Result<i64> {
-        Ok(crate::domain::time::now())
+    async fn origin(&mut self) -> Result<Origin> {
+        let path = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        Ok(Origin {
+            instance: path.display().to_string(),
+            at: crate::domain::time::now(),
+            replayed: None,
+        })
     }
 
     fn rows_read(&self) -> u64 {

@@ -120,7 +120,7 @@ pub async fn run<R: Restored>(
     let mut gathered = crate::log::gather(&input, progress)?;
     restored.snapshot(&catalogue).await?;
     let at = time::now();
-    crate::log::database::read(&mut gathered, &input, &config.scan, restored, progress).await?;
+    crate::log::database::read(&mut gathered, &input, config, restored, progress).await?;
     let mut log = gathered.finish(&catalogue);
     let held = hold::read(config, &mut log)?;
     let mut scan = Scan {

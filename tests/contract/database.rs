@@ -345,6 +345,44 @@ fn a_lost_connection_goes_on_after_the_last_key() {
     assert!((29_970..32_000).contains(&read), "{read}");
 }
 
+/// A row does not say who changed it: what both have, and stands in the old instance as the bad change leaves rows, is undone.
+#[test]
+fn rows_that_stand_as_the_bad_change_left_them_are_undone() {
+    let make = "create table t (id int primary key, status text, by text, n int);
+        insert into t select i, 'Open', 'ana', i from generate_series(1, 9) i;";
+    let old = "update t set status = 'Cancelled', by = 'batch-77' where id in (1, 2); update t set n = 0 where id = 3;
+        insert into t values (20, 'Cancelled', 'batch-77', 1); update t set status = 'Cancelled', by = 'li' where id = 4;";
+    let schema = "[schema.order]\ntable = \"t\"\nkey = \"id\"\n";
+    let pair = Pair::new(make, old, "", schema);
+    let bad = "[incident.bad]\nfrom = \"2026-11-22T14:05:10Z\"\nentity = \"order\"\n\
+        where = { status = \"Cancelled\", by = \"batch-77\" }\n";
+    pair.configure(&pg().url(&pair.old), bad, schema);
+    let report = pair.scan();
+    let told: Vec<(String, bool)> = pair
+        .cases()
+        .iter()
+        .flat_map(|c| c["findings"].as_array().unwrap().clone())
+        .map(|f| {
+            let what = format!("{} {}", f["key"].as_str().unwrap(), f["kind"].as_str().unwrap());
+            (what, f["undone"].as_bool().unwrap())
+        })
+        .collect();
+    let mut told = told;
+    told.sort();
+    let so = [
+        ("1 regressed", true),
+        ("2 regressed", true),
+        ("20 lost", false),
+        ("3 regressed", false),
+        ("4 regressed", false),
+    ];
+    assert_eq!(told, so.map(|(what, undone)| (what.to_owned(), undone)));
+    assert!(
+        warnings(&report)[0].contains("does not say when it changed or by whom"),
+        "{report:#}"
+    );
+}
+
 /// One instance cannot be held against itself: it would find nothing, whatever was lost.
 #[test]
 fn what_is_wrong_with_the_old_instance_is_said_of_it() {

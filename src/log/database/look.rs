@@ -5,12 +5,14 @@ use super::{Plan, Reader};
 use crate::domain::Result;
 use crate::domain::schema::{ColumnIx, EntityIx, Table};
 use crate::domain::value::{self, ColumnType, LogKind, LogValue, Same};
-use crate::log::fold::{Says, Stamp};
+use crate::log::fold::{LeftOut, Says, Stamp};
 use crate::restored::{Restored, rows_by_key};
 use hashbrown::{HashMap, HashSet};
 use tokio::sync::mpsc;
 
-/// Rows by key: the columns asked for.
+/// A row's columns, as they were asked for.
+type Values = [Option<Box<str>>];
+/// Rows by key.
 type Found = HashMap<String, Vec<Option<Box<str>>>>;
 
 impl<O: Restored, R: Restored> Reader<'_, O, R> {
@@ -35,7 +37,7 @@ impl<O: Restored, R: Restored> Reader<'_, O, R> {
         for key in &keys {
             match (old.get(key), restored.get(key)) {
                 (Some(old), Some(restored)) if self.is_same(plan, old, restored) => {}
-                (Some(old), _) => self.exists(plan, key, old, |_, _| true),
+                (Some(old), restored) => self.exists(plan, key, (old, restored.map(Vec::as_slice)), |_, _| true),
                 (None, Some(_)) => self.gone(entity, key),
                 (None, None) => {}
             }
@@ -82,7 +84,7 @@ impl<O: Restored, R: Restored> Reader<'_, O, R> {
         }
     }
 
-    fn is_same(&self, plan: &Plan, old: &[Option<Box<str>>], restored: &[Option<Box<str>>]) -> bool {
+    fn is_same(&self, plan: &Plan, old: &Values, restored: &Values) -> bool {
         let values = old.iter().zip(restored).zip(&plan.both).zip(&plan.compared);
         values
             .filter(|(_, compared)| **compared)
@@ -101,7 +103,7 @@ impl<O: Restored, R: Restored> Reader<'_, O, R> {
         &mut self,
         plan: &Plan,
         key: &str,
-        old: &[Option<Box<str>>],
+        (old, restored): (&Values, Option<&Values>),
         tell: impl Fn(ColumnIx, &LogValue<'_>) -> bool,
     ) {
         let fields: Vec<(ColumnIx, LogValue<'_>)> = plan
@@ -111,17 +113,30 @@ impl<O: Restored, R: Restored> Reader<'_, O, R> {
             .map(|((_, column), text)| (*column, said(text.as_deref())))
             .filter(|(column, value)| tell(*column, value))
             .collect();
+        let differs = |column: ColumnIx| {
+            let at = plan.both.iter().position(|(_, c)| *c == column);
+            at.zip(restored).is_some_and(|(at, restored)| old[at] != restored[at])
+        };
+        let left_out = LeftOut {
+            by_bad: self.sieve.is_as_bad(plan.entity, &fields, differs),
+            by_t: false,
+        };
         let by = self.stamp(plan.entity, key, false);
         let at = (plan.entity, key);
         self.fold
-            .gather(&mut self.batch, at, Says::Exists, (by, self.left_out), &fields);
+            .gather(&mut self.batch, at, Says::Exists, (by, left_out), &fields);
     }
 
     /// An event that the row is not there.
     fn gone(&mut self, entity: EntityIx, key: &str) {
         let by = self.stamp(entity, key, true);
-        self.fold
-            .gather(&mut self.batch, (entity, key), Says::Gone, (by, self.left_out), &[]);
+        self.fold.gather(
+            &mut self.batch,
+            (entity, key),
+            Says::Gone,
+            (by, LeftOut::default()),
+            &[],
+        );
     }
 
     fn stamp(&mut self, entity: EntityIx, key: &str, gone: bool) -> Stamp {
@@ -150,7 +165,7 @@ impl<O: Restored, R: Restored> Reader<'_, O, R> {
         Ok(())
     }
 
-    fn one_named(&mut self, plan: &Plan, key: &str, old: Option<&[Option<Box<str>>]>) {
+    fn one_named(&mut self, plan: &Plan, key: &str, old: Option<&Values>) {
         let entity = plan.entity;
         let known: Option<HashMap<ColumnIx, (LogKind, Box<str>)>> = self.others.read(entity, key, |row| {
             let fields = row.fields().map(|f| {
@@ -162,7 +177,7 @@ impl<O: Restored, R: Restored> Reader<'_, O, R> {
         match (old, known) {
             (None, None) => {}
             (None, Some(_)) => self.gone(entity, key),
-            (Some(old), None) => self.exists(plan, key, old, |_, _| true),
+            (Some(old), None) => self.exists(plan, key, (old, None), |_, _| true),
             (Some(old), Some(known)) => {
                 let tables = self.input.catalogue;
                 let told = |column: ColumnIx, value: &LogValue<'_>| {
@@ -179,7 +194,7 @@ impl<O: Restored, R: Restored> Reader<'_, O, R> {
                     .zip(old)
                     .any(|((_, column), text)| told(*column, &said(text.as_deref())));
                 if more {
-                    self.exists(plan, key, old, told);
+                    self.exists(plan, key, (old, None), told);
                 }
             }
         }

@@ -5,28 +5,32 @@
 //! `pair` matches the two streams, [`stream`] keeps each going, [`look`] reads the rows that may differ and says what the
 //! old instance says of them.
 
+mod check;
 mod look;
 mod pair;
 mod stream;
 
-use super::fold::{Batch, Fold, LeftOut};
+pub use check::{Checked, check};
+
+use super::fold::{Batch, Fold};
 use super::read::{Gathered, LogInput};
 use super::source::Part;
-use crate::config::{Database, DbUrl, LogConfig, ScanConfig, SourceKind, secrets};
+use super::wants::Sieve;
+use crate::config::{Config, Database, DbUrl, LogConfig, SourceKind, secrets};
 use crate::domain::progress::{Progress, Stage};
 use crate::domain::schema::{Catalogue, ColumnIx, EntityIx};
 use crate::domain::{Error, Result};
-use crate::restored::Restored;
 use crate::restored::marks::{Ask, AskColumn};
 use crate::restored::postgres::Postgres;
 use crate::restored::sqlite::Sqlite;
+use crate::restored::{Origin, Restored};
 use std::hash::BuildHasher;
 
 /// Reads every log of source `database` into what the other logs gave. The restored database is in its snapshot.
 pub async fn read<R: Restored>(
     gathered: &mut Gathered,
     input: &LogInput<'_>,
-    scan: &ScanConfig,
+    config: &Config,
     restored: &mut R,
     progress: &Progress,
 ) -> Result<()> {
@@ -39,6 +43,7 @@ pub async fn read<R: Restored>(
             ix,
             log,
             name: name(&database),
+            restored_to: config.incident.restored_to,
         };
         match &database.url {
             DbUrl::Sqlite(path) => {
@@ -46,7 +51,7 @@ pub async fn read<R: Restored>(
                 read_one(gathered, input, &source, &mut old, restored, progress).await?;
             }
             DbUrl::Postgres { .. } => {
-                let old = Postgres::connect(&database, scan).await;
+                let old = Postgres::connect(&database, &config.scan).await;
                 let mut old = old.map_err(|e| source.blamed(e))?;
                 read_one(gathered, input, &source, &mut old, restored, progress).await?;
             }
@@ -61,9 +66,16 @@ struct Source<'i> {
     log: &'i LogConfig,
     /// As evidence names it: `om@old.example`.
     name: String,
+    restored_to: Option<i64>,
 }
 
 impl Source<'_> {
+    /// What its word is as of: a copy that was itself restored, to a later point, speaks as of that point.
+    fn as_of(&self, origin: &Origin) -> i64 {
+        let replayed = origin.replayed.zip(self.restored_to).filter(|(at, t)| at > t);
+        replayed.map_or(origin.at, |(at, _)| at)
+    }
+
     /// Says which of the two databases an error is about.
     fn blamed(&self, mut error: Error) -> Error {
         error.what = format!("log {}: {}", self.log.name, error.what);
@@ -104,7 +116,7 @@ struct Reader<'a, O, R> {
     batch: Batch,
     /// What its word is as of.
     at: i64,
-    left_out: LeftOut,
+    sieve: &'a Sieve<'a>,
     /// For each entity its table by name, and the rows that events were made of.
     parts: Vec<Part>,
     events: u64,
@@ -124,7 +136,18 @@ async fn read_one<O: Restored, R: Restored>(
 ) -> Result<()> {
     let tables = old.catalogue(input.schema).await.map_err(|e| source.blamed(e))?;
     old.snapshot(&tables).await.map_err(|e| source.blamed(e))?;
-    let at = old.snapshot_time().await.map_err(|e| source.blamed(e))?;
+    let origin = old.origin().await.map_err(|e| source.blamed(e))?;
+    if origin.instance == restored.origin().await?.instance {
+        let what = format!(
+            "log {} is the restored database itself: nothing could differ",
+            source.log.name
+        );
+        return Err(Error::usage(what)
+            .at(format!("[[log]] {}: url", source.log.name))
+            .cure("give the address of the pre-restore instance, or of a second restore to the latest point"));
+    }
+    let at = source.as_of(&origin);
+    let sieve = Sieve::new(input.wants, input.schema, input.catalogue)?;
     let mut rows = 0;
     for entity in 0..tables.tables.len() {
         rows += old.about(entity).await.map_err(|e| source.blamed(e))? + restored.about(entity).await?;
@@ -146,11 +169,7 @@ async fn read_one<O: Restored, R: Restored>(
         others: &gathered.fold,
         batch: Batch::default(),
         at,
-        // It does not know what was at T, nor what made a row as it is.
-        left_out: LeftOut {
-            by_bad: false,
-            by_t: input.wants.as_at.is_some(),
-        },
+        sieve: &sieve,
         events: 0,
         lost: 0,
         seen_ids: look::SeenIds::new(),

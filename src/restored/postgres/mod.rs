@@ -9,7 +9,7 @@ mod values;
 use super::facts::{Facts, Known, Newest, Shape, Stamped};
 use super::marks::{Ask, Broken, Marks};
 use super::pg::{self, Connection, Session};
-use super::{Lookup, LookupCost, Restored, Row, Sequence};
+use super::{Lookup, LookupCost, Origin, Restored, Row, Sequence};
 use crate::config::{Database, ScanConfig};
 use crate::domain::schema::{Catalogue, Column, ColumnIx, EntityIx, Schema};
 use crate::domain::{Error, Result};
@@ -78,6 +78,12 @@ const SIZE: &str = "\
 const ROWS: &str = "\
     select coalesce(sum(greatest(reltuples, 0)), 0)::bigint from pg_class where relkind <> 'p' and oid in \
       (select $1::oid union select relid from pg_partition_tree($1::oid))";
+
+// Copies share their system identifier, and containers may share an address, but none its start to the microsecond.
+const ORIGIN: &str = "\
+    select concat_ws('/', host(inet_server_addr()), inet_server_port(), current_database(), pg_postmaster_start_time()), \
+      (extract(epoch from transaction_timestamp()) * 1000000)::bigint, \
+      (extract(epoch from pg_last_xact_replay_timestamp()) * 1000000)::bigint";
 
 const INDEXES: &str = "\
     select (indkey::int2[])[0:indnkeyatts - 1] from pg_index \
@@ -466,12 +472,15 @@ impl Restored for Postgres {
         Ok(u64::try_from(rows).unwrap_or(0))
     }
 
-    async fn snapshot_time(&mut self) -> Result<i64> {
+    async fn origin(&mut self) -> Result<Origin> {
         let pg = self.reader()?;
-        let failed = |e: tokio_postgres::Error| pg.error("asking the server's clock", &e);
-        let now = "select (extract(epoch from transaction_timestamp()) * 1000000)::bigint";
-        let row = pg.client.query_typed_one(now, &[]).await.map_err(failed)?;
-        row.try_get(0).map_err(failed)
+        let failed = |e: tokio_postgres::Error| pg.error("asking the server about itself", &e);
+        let row = pg.client.query_typed_one(ORIGIN, &[]).await.map_err(failed)?;
+        Ok(Origin {
+            instance: row.try_get(0).map_err(failed)?,
+            at: row.try_get(1).map_err(failed)?,
+            replayed: row.try_get(2).map_err(failed)?,
+        })
     }
 
     fn rows_read(&self) -> u64 {
