@@ -5,15 +5,14 @@ use crate::domain::gate::Gate;
 use crate::domain::progress::Progress;
 use crate::domain::queue::ScanCounts;
 use crate::domain::{Error, Result};
-use crate::ledger::{self, Ledger};
-use crate::log::ReadError;
+use crate::ledger::{self, Asker, Ledger};
 use crate::resolve::prove::{self, Proven};
-use crate::restore::gate::{self, Old};
+use crate::restore::gate::{self, Asked, Old, Witness};
 use crate::restored::Restored;
 use crate::restored::facts::Facts;
 use crate::restored::postgres::Postgres;
 use crate::restored::sqlite::Sqlite;
-use crate::scan::{self, Outcome, ScanReport};
+use crate::scan::{self, Outcome, ScanReport, Stopped};
 use std::borrow::Cow;
 use tokio::runtime::{Builder, Runtime};
 
@@ -26,13 +25,19 @@ pub struct Scanned {
     pub counts: ScanCounts,
 }
 
-/// Reads log and restored database, and takes what it finds into the ledger. A scan that fails or is cancelled leaves
-/// the ledger as it was, but for the rejected lines that made it fail.
-pub fn scan(config: &Config, ledger: &mut Ledger, progress: &Progress) -> Result<Scanned> {
+/// Asks the gate, reads log and restored database, and takes what it finds into the ledger. A scan that fails or is
+/// cancelled leaves the ledger as it was, but for the rejected lines that made it fail, and what the gate said. A red gate
+/// stops it, unless `despite` says why not.
+pub fn scan(config: &Config, ledger: &mut Ledger, despite: Option<&str>, progress: &Progress) -> Result<Scanned> {
     let config = &with_ignores(config, ledger)?;
-    let past = ledger.past()?;
+    let mut past = ledger.past()?;
+    past.gate = Asked {
+        despite: despite.map(str::to_owned),
+        ..asked(Some(ledger))?
+    };
     let ended = runtime()?.block_on(async {
         let database = restored(config)?;
+        past.gate.old = old_instances(config).await;
         match &database.url {
             DbUrl::Sqlite(path) => scan::run(config, &mut Sqlite::open(path)?, &past, progress).await,
             DbUrl::Postgres { .. } => {
@@ -46,15 +51,21 @@ pub fn scan(config: &Config, ledger: &mut Ledger, progress: &Progress) -> Result
         cases,
         rejects,
         opening,
+        gate,
     } = match ended {
         Ok(outcome) => outcome,
-        Err(ReadError { error, rejects }) => {
+        Err(Stopped { error, rejects, gate }) => {
+            if let Some(gate) = gate {
+                ledger.keep_gate(&gate, Asker::Scan)?;
+            }
             if !rejects.is_empty() {
                 ledger.keep_rejects(&rejects, &error.what)?;
             }
             return Err(error);
         }
     };
+    let by = despite.filter(|_| gate.red().is_some());
+    ledger.keep_gate(&gate, by.map_or(Asker::Scan, Asker::ScanDespite))?;
     let json = serde_json::to_value(&report).map_err(|e| Error::failed(format!("cannot write the report: {e}")))?;
     let counts = ledger.store_scan(&mut cases.into_iter(), &rejects, &json, opening.as_ref(), progress)?;
     Ok(Scanned { report, counts })
@@ -75,24 +86,41 @@ pub fn prove(config: &Config, ledger: &mut Ledger, ids: Option<&[String]>, progr
     })
 }
 
-/// Asks whether it is the right database, at the right point; nothing is kept.
-pub fn gate(config: &Config) -> Result<Gate> {
+/// Asks whether it is the right database, at the right point; nothing is kept. `ledger` tells what was found before.
+pub fn gate(config: &Config, ledger: Option<&Ledger>, progress: &Progress) -> Result<Gate> {
+    let mut asked = asked(ledger)?;
     runtime()?.block_on(async {
         let database = restored(config)?;
-        let old = old_instances(config).await;
+        asked.old = old_instances(config).await;
         match &database.url {
-            DbUrl::Sqlite(path) => ask_gate(config, &old, &mut Sqlite::open(path)?).await,
+            DbUrl::Sqlite(path) => ask_gate(config, &asked, &mut Sqlite::open(path)?, progress).await,
             DbUrl::Postgres { .. } => {
                 let mut server = Postgres::connect(&database, &config.scan).await?;
-                ask_gate(config, &old, &mut server).await
+                ask_gate(config, &asked, &mut server, progress).await
             }
         }
     })
 }
 
-async fn ask_gate<R: Restored>(config: &Config, old: &[Old], restored: &mut R) -> Result<Gate> {
-    let catalogue = restored.catalogue(&config.schema).await.map_err(|e| e.what);
-    gate::check(config, old, restored, &catalogue).await
+/// What the ledger knows of the gate.
+fn asked(ledger: Option<&Ledger>) -> Result<Asked> {
+    Ok(Asked {
+        before: ledger.map_or(Ok(None), Ledger::gate)?,
+        scanned: ledger.map_or(Ok(false), Ledger::was_scanned)?,
+        ..Asked::default()
+    })
+}
+
+async fn ask_gate<R: Restored>(config: &Config, asked: &Asked, restored: &mut R, progress: &Progress) -> Result<Gate> {
+    let read = scan::read(config, restored, progress).await;
+    let witness = match &read {
+        Ok(held) => Ok(Witness {
+            catalogue: &held.catalogue,
+            log: &held.log,
+        }),
+        Err(e) => Err(e.error.what.clone()),
+    };
+    gate::check(config, asked, restored, witness).await
 }
 
 /// What the instances say of themselves that a `[[log]]` of source `database` names.

@@ -41,7 +41,7 @@ impl Show {
         }
         let mut demo = Demo::new(self.seed, self.orders)?;
         if self.headless {
-            return scan::scan(context, demo.config());
+            return scan::scan(context, demo.config(), None);
         }
         demo.start(Pace::LIVE)?;
         let ended = console::open(globals, demo.config(), demo.clock().clone());

@@ -1,9 +1,10 @@
 //! `restitch gate`
 
-use super::{Context, DONE, LEFT, complain};
+use super::{Context, DONE, LEFT, bars, complain};
 use crate::domain::gate::{Gate, Light, MEANS};
+use crate::domain::progress::Progress;
 use crate::domain::{Result, time};
-use crate::ledger::Ledger;
+use crate::ledger::{Asker, Ledger};
 use crate::text::Safe;
 use crate::{job, safe};
 use serde_json::json;
@@ -11,12 +12,20 @@ use serde_json::json;
 /// Checks database and point: 0 where the gate is green. What was found is kept in the ledger.
 pub fn run(context: &mut Context<'_>) -> Result<u8> {
     let config = context.config()?;
-    let gate = job::gate(&config)?;
+    let progress = Progress::default();
+    let mut ledger = match Ledger::open(&config, context.globals.readonly) {
+        Ok(ledger) => Some(ledger),
+        // To look, nothing is made: there may be no ledger yet.
+        Err(_) if context.globals.readonly => None,
+        Err(error) => return Err(error),
+    };
+    let gate = bars::watch(context.globals, &progress, || {
+        job::gate(&config, ledger.as_ref(), &progress)
+    })?;
     print(context, &gate, config.incident.restored_to)?;
-    if context.globals.readonly {
-        complain("restitch: not kept in the ledger: this restitch only looks");
-    } else {
-        Ledger::open(&config, false)?.keep_gate(&gate, None)?;
+    match &mut ledger {
+        Some(ledger) if !context.globals.readonly => ledger.keep_gate(&gate, Asker::Person)?,
+        _ => complain("restitch: not kept in the ledger: this restitch only looks"),
     }
     Ok(if gate.light() == Light::Green { DONE } else { LEFT })
 }

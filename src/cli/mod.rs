@@ -113,7 +113,7 @@ enum Command {
     /// Is the restored database the right one, at the right point?
     Gate,
     /// Read log and restored database, open and update cases
-    Scan,
+    Scan(scan::Scan),
     /// List the cases
     Cases(cases::Cases),
     /// Show one case with its evidence
@@ -229,7 +229,7 @@ impl Command {
             Self::PrintConfig => print_config::run(context),
             Self::Doctor => doctor::run(context),
             Self::Gate => gate::run(context),
-            Self::Scan => scan::run(context),
+            Self::Scan(args) => args.run(context),
             Self::Cases(args) => args.run(context),
             Self::Show(args) => args.run(context),
             Self::Claim(args) => args.run(context),

@@ -9,24 +9,38 @@ use crate::job::{self, Scanned};
 use crate::ledger::Ledger;
 use crate::safe;
 use crate::text::Safe;
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Map, Value as Json, json};
 use std::time::Instant;
 
-/// Reads log and restored database, opens and updates cases.
-pub fn run(context: &mut Context<'_>) -> Result<u8> {
-    let config = context.config()?;
-    if context.globals.readonly {
-        return Err(Error::refused("scan: this restitch only looks").cure("run it without --readonly"));
+/// Arguments of `scan`.
+#[derive(Debug, Args)]
+pub struct Scan {
+    /// Scan although the gate is red, and say why
+    #[arg(long, value_name = "REASON", value_parser = NonEmptyStringValueParser::new())]
+    despite_gate: Option<String>,
+}
+
+impl Scan {
+    /// Reads log and restored database, opens and updates cases.
+    pub fn run(self, context: &mut Context<'_>) -> Result<u8> {
+        let config = context.config()?;
+        if context.globals.readonly {
+            return Err(Error::refused("scan: this restitch only looks").cure("run it without --readonly"));
+        }
+        scan(context, &config, self.despite_gate.as_deref())
     }
-    scan(context, &config)
 }
 
 /// Scans the configured incident and prints what was found: 0 where every case is settled.
-pub fn scan(context: &mut Context<'_>, config: &Config) -> Result<u8> {
+pub fn scan(context: &mut Context<'_>, config: &Config, despite: Option<&str>) -> Result<u8> {
     let began = Instant::now();
     let mut ledger = Ledger::open(config, false)?;
     let progress = Progress::default();
-    let scanned = bars::watch(context.globals, &progress, || job::scan(config, &mut ledger, &progress))?;
+    let scanned = bars::watch(context.globals, &progress, || {
+        job::scan(config, &mut ledger, despite, &progress)
+    })?;
     let elapsed = began.elapsed().as_millis();
     if context.out.wants_json() {
         context.out.json(&report(&scanned, elapsed)?)?;

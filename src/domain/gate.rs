@@ -101,8 +101,8 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Red where one check is. Green where the database and its point are each vouched for by at least one check, no
-    /// check speaks against it, and what must hold besides holds.
+    /// Red where one check is. Green where the database and its point are each vouched for by at least one check, and
+    /// no check speaks against it.
     pub fn light(&self) -> Light {
         if self.red().is_some() {
             return Light::Red;
@@ -111,8 +111,7 @@ impl Gate {
             let about = |c: &&Check| c.about == question || c.about == Question::Both;
             self.checks.iter().filter(about).any(|c| c.light == Light::Green)
         };
-        let open = |c: &Check| c.doubt || (c.about == Question::Besides && c.light != Light::Green);
-        if vouched(Question::Database) && vouched(Question::Point) && !self.checks.iter().any(open) {
+        if vouched(Question::Database) && vouched(Question::Point) && !self.checks.iter().any(|c| c.doubt) {
             Light::Green
         } else {
             Light::CannotTell
@@ -172,7 +171,7 @@ mod tests {
             Green
         );
         assert_eq!(gate(&[(Both, Green)]).light(), Green);
-        assert_eq!(gate(&[(Both, Green), (Besides, CannotTell)]).light(), CannotTell);
+        assert_eq!(gate(&[(Both, Green), (Besides, CannotTell)]).light(), Green);
         assert_eq!(gate(&[(Both, Green), (Besides, Green)]).light(), Green);
         assert_eq!(gate(&[(Both, Green), (Database, Red)]).light(), Red);
         let mut doubted = gate(&[(Both, Green), (Point, CannotTell)]);

@@ -38,6 +38,7 @@ use audit::Deed;
 pub use decide::new_key;
 use fault::{Fault, Res};
 pub use ignores::{to_paste, with_ignores};
+pub use phases::Asker;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -5,6 +5,7 @@ use super::fault::Res;
 use super::{Ledger, Tx};
 use crate::domain::case::{FamilyRow, FoundCase, Verb};
 use crate::domain::{Error, Result};
+use crate::restore::gate::Asked;
 use crate::scan::{Baseline, Mark, Opening, Past};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::borrow::Cow;
@@ -29,6 +30,7 @@ impl Ledger {
                 }
             }
             Ok(Past {
+                gate: Asked::default(),
                 opening: opening(db, incident, self.attempt)?,
                 decided,
             })

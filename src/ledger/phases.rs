@@ -12,6 +12,17 @@ use rusqlite::{OptionalExtension, params};
 const HOLD_CLOCK: &str = "hold-clock";
 const GATE: &str = "gate";
 
+/// Who asked the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker<'a> {
+    /// Somebody, for its own sake.
+    Person,
+    /// A scan, before it began.
+    Scan,
+    /// A scan that goes on although the gate is red, because of this.
+    ScanDespite(&'a str),
+}
+
 impl Ledger {
     /// Every phase in order; one that nobody spoke of waits.
     pub fn phases(&self) -> Result<Vec<PhaseLine>> {
@@ -54,7 +65,7 @@ impl Ledger {
         };
         self.deed(deed, |tx| {
             tx.require_operator()?;
-            tx.put_phase(line, why)
+            tx.put_phase(line, why, true)
         })
     }
 
@@ -71,33 +82,46 @@ impl Ledger {
         })
     }
 
-    /// Keeps the gate as it was found, and its phase with it. `despite` is why somebody goes on although it is red.
-    pub fn keep_gate(&mut self, gate: &Gate, despite: Option<&str>) -> Result<()> {
-        let json = serde_json::to_string(gate).map_err(|e| Error::failed(e.to_string()))?;
+    /// Keeps the gate as it was found, and its phase with it. The audit trail has it where somebody asked, where it is or
+    /// was red, and why somebody goes on although it is.
+    pub fn keep_gate(&mut self, gate: &Gate, by: Asker<'_>) -> Result<()> {
         let words = gate.words();
         let deed = Deed {
             action: "phase",
             ..Deed::default()
         };
+        let state = match gate.light() {
+            Light::Green => PhaseState::Done,
+            Light::CannotTell => PhaseState::Waiting,
+            Light::Red => PhaseState::Failed,
+        };
         self.deed(deed, |tx| {
+            // A scan asks by the clock of the system, which may not be the ledger's.
+            let at = if by == Asker::Person { gate.at } else { tx.now };
+            let json = serde_json::to_string(&Gate { at, ..gate.clone() })?;
             tx.db.execute(
                 "INSERT OR REPLACE INTO facts (incident, name, value) VALUES (?1, ?2, ?3)",
                 (tx.incident, GATE, &json),
             )?;
+            let same: Option<(Option<i64>, Option<i64>)> = tx
+                .db
+                .query_row(
+                    "SELECT since, took FROM phases WHERE incident = ?1 AND phase = ?2 AND state = ?3",
+                    (tx.incident, Phase::Gate.name(), state.name()),
+                    |r| Ok((r.get(0)?, r.get(1)?)),
+                )
+                .optional()?;
+            let (since, took) = same.unwrap_or((Some(at), None));
             let line = PhaseLine {
                 phase: Phase::Gate,
-                state: match gate.light() {
-                    Light::Green => PhaseState::Done,
-                    Light::CannotTell => PhaseState::Waiting,
-                    Light::Red => PhaseState::Failed,
-                },
-                since: Some(gate.at),
-                took: None,
+                state,
+                since,
+                took,
                 evidence: words.clone(),
                 per_mille: None,
             };
-            tx.put_phase(&line, &words)?;
-            if let Some(reason) = despite {
+            tx.put_phase(&line, &words, by == Asker::Person)?;
+            if let Asker::ScanDespite(reason) = by {
                 let why = format!("gate red, and scanned despite it: {reason}; {words}");
                 tx.audit(Deed {
                     outcome: "ok",
@@ -152,8 +176,8 @@ impl Ledger {
 }
 
 impl Tx<'_> {
-    /// Writes how a phase stands; a change of its state goes into the audit trail.
-    fn put_phase(&self, line: &PhaseLine, why: &str) -> Res<()> {
+    /// Writes how a phase stands; a change of its state goes into the audit trail: every one, or only to failed and back.
+    fn put_phase(&self, line: &PhaseLine, why: &str, every: bool) -> Res<()> {
         let before: Option<String> = self
             .db
             .query_row(
@@ -175,7 +199,9 @@ impl Tx<'_> {
                 line.per_mille
             ],
         )?;
-        if before.as_deref() != Some(line.state.name()) {
+        let failed = PhaseState::Failed.name();
+        let grave = line.state.name() == failed || before.as_deref() == Some(failed);
+        if before.as_deref() != Some(line.state.name()) && (every || grave) {
             let why = format!("{} {}: {why}", line.phase.name(), line.state.name());
             self.audit(Deed {
                 action: "phase",

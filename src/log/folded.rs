@@ -103,6 +103,11 @@ impl Folded {
         rows.map(|row| (row.key(), row.is_told().then_some(LogRow(row))))
     }
 
+    /// Whether the log says that a row of [`Folded::at_t`] was absent until an event after T made it.
+    pub fn is_inserted_after_t(&self, entity: EntityIx, key: &str) -> bool {
+        self.rows.is_inserted_later(Reading::AtT, entity, key)
+    }
+
     /// Whether [`Folded::at_t`] has every row of the entity that was touched after T.
     pub fn at_t_is_whole(&self, entity: EntityIx) -> bool {
         self.rows.aside_is_whole(Reading::AtT, entity)

@@ -2,7 +2,7 @@
 
 use super::fold::{AsAt, LeftOut};
 use crate::config::BadChange;
-use crate::domain::event::Change;
+use crate::domain::event::{Change, Op};
 use crate::domain::schema::{Catalogue, ColumnIx, EntityIx, Schema, nearest};
 use crate::domain::value::{ColumnType, LogKind, LogValue, Same, canonical, same};
 use crate::domain::{Error, Result};
@@ -97,6 +97,7 @@ impl<'a> Sieve<'a> {
         LeftOut {
             by_bad: self.bad.as_ref().is_some_and(|bad| bad.is(change)),
             by_t: self.as_at.zip(change.at).is_some_and(|(t, at)| at > t),
+            inserts: change.op == Op::Insert,
         }
     }
 }

@@ -25,11 +25,13 @@ pub use report::{LogReport, ScanReport};
 use crate::config::Config;
 use crate::domain::case::FoundCase;
 use crate::domain::finding::{Evidence, FieldDiff, Kind, RowState};
+use crate::domain::gate::Gate;
 use crate::domain::progress::{Progress, Stage};
 use crate::domain::queue::Reject;
 use crate::domain::schema::{Catalogue, ColumnIx, EntityIx, ORDER, Schema};
 use crate::domain::{Error, Result, time};
-use crate::log::{LogInput, LogView, ReadError, Wants};
+use crate::log::{Folded, LogInput, LogView, ReadError, Wants};
+use crate::restore::gate::{self, Witness};
 use crate::restored::{Lookup, Restored};
 use hashbrown::HashSet;
 use owners::Owners;
@@ -48,6 +50,41 @@ pub struct Outcome {
     pub rejects: Vec<Reject>,
     /// How the rows stood, where no scan of the attempt was completed before; later, what is new in it.
     pub opening: Option<Opening>,
+    /// The gate as it was found.
+    pub gate: Gate,
+}
+
+/// Why a scan ended before it was done, and what it leaves.
+#[derive(Debug)]
+pub struct Stopped {
+    /// What to tell the person.
+    pub error: Error,
+    /// Lines that were no events, read until then.
+    pub rejects: Vec<Reject>,
+    /// The gate, where it was asked.
+    pub gate: Option<Gate>,
+}
+
+impl From<ReadError> for Stopped {
+    fn from(ReadError { error, rejects }: ReadError) -> Self {
+        Self {
+            error,
+            rejects,
+            gate: None,
+        }
+    }
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        ReadError::from(error).into()
+    }
+}
+
+impl From<Stopped> for Error {
+    fn from(e: Stopped) -> Self {
+        e.error
+    }
 }
 
 /// A finding on a row, before it has a case.
@@ -90,39 +127,24 @@ pub async fn run<R: Restored>(
     restored: &mut R,
     past: &Past,
     progress: &Progress,
-) -> Result<Outcome, ReadError> {
-    if config.logs.is_empty() {
-        return Err(
-            Error::usage("no log is configured, so nothing is known of what really happened")
-                .at("[[log]]")
-                .cure("add a [[log]] with name, source, path and format; `restitch print-config` shows one")
-                .into(),
-        );
-    }
-    if config.schema.entities.is_empty() {
-        return Err(Error::usage("no entity is mapped to a table")
-            .at("[schema.*]")
-            .cure("add at least [schema.order] with its table and key; `restitch print-config` shows one")
-            .into());
-    }
-    progress.begin(Stage::Connecting, 0);
-    let catalogue = restored.catalogue(&config.schema).await?;
-    let input = LogInput {
-        logs: &config.logs,
-        schema: &config.schema,
-        catalogue: &catalogue,
-        reject_limit: config.scan.reject_limit,
-        wants: Wants {
-            without: config.incident.bad.as_ref(),
-            as_at: None,
-        },
-    };
-    let mut gathered = crate::log::gather(&input, progress)?;
-    restored.snapshot(&catalogue).await?;
-    let at = time::now();
-    crate::log::database::read(&mut gathered, &input, config, restored, progress).await?;
-    let mut log = gathered.finish(&catalogue);
+) -> Result<Outcome, Stopped> {
+    let Held { catalogue, mut log, at } = read(config, restored, progress).await?;
     let held = hold::read(config, &mut log)?;
+    let witness = Witness {
+        catalogue: &catalogue,
+        log: &log,
+    };
+    let gate = gate::check(config, &past.gate, restored, Ok(witness)).await?;
+    if let Some(red) = gate.red().filter(|_| past.gate.despite.is_none()) {
+        return Err(Stopped {
+            error: Error::refused(format!("the gate is red: {}: {}", red.check, red.what)).cure(format!(
+                "{}; `restitch gate` shows every check, and `restitch scan --despite-gate REASON` scans it all the same",
+                red.cure.as_deref().unwrap_or("find out why")
+            )),
+            rejects: std::mem::take(&mut log.rejects),
+            gate: Some(gate),
+        });
+    }
     let mut scan = Scan {
         config,
         schema: &config.schema,
@@ -170,7 +192,58 @@ pub async fn run<R: Restored>(
         cases,
         rejects: std::mem::take(&mut log.rejects),
         opening,
+        gate,
     })
+}
+
+/// The log, and the snapshot that it is held against.
+#[derive(Debug)]
+pub struct Held {
+    /// The restored tables.
+    pub catalogue: Catalogue,
+    /// The log.
+    pub log: Folded,
+    /// When the snapshot was taken, microseconds since 1970.
+    pub at: i64,
+}
+
+/// Reads the catalogue and the log, and takes the snapshot.
+///
+/// # Errors
+/// As [`run`].
+pub async fn read<R: Restored>(config: &Config, restored: &mut R, progress: &Progress) -> Result<Held, ReadError> {
+    if config.logs.is_empty() {
+        return Err(
+            Error::usage("no log is configured, so nothing is known of what really happened")
+                .at("[[log]]")
+                .cure("add a [[log]] with name, source, path and format; `restitch print-config` shows one")
+                .into(),
+        );
+    }
+    if config.schema.entities.is_empty() {
+        return Err(Error::usage("no entity is mapped to a table")
+            .at("[schema.*]")
+            .cure("add at least [schema.order] with its table and key; `restitch print-config` shows one")
+            .into());
+    }
+    progress.begin(Stage::Connecting, 0);
+    let catalogue = restored.catalogue(&config.schema).await?;
+    let input = LogInput {
+        logs: &config.logs,
+        schema: &config.schema,
+        catalogue: &catalogue,
+        reject_limit: config.scan.reject_limit,
+        wants: Wants {
+            without: config.incident.bad.as_ref(),
+            as_at: config.incident.restored_to,
+        },
+    };
+    let mut gathered = crate::log::gather(&input, progress)?;
+    restored.snapshot(&catalogue).await?;
+    let at = time::now();
+    crate::log::database::read(&mut gathered, &input, config, restored, progress).await?;
+    let log = gathered.finish(&catalogue);
+    Ok(Held { catalogue, log, at })
 }
 
 impl<R: Restored> Scan<'_, R> {

@@ -3,6 +3,7 @@
 
 use crate::domain::case::Verb;
 use crate::domain::finding::RowState;
+use crate::restore::gate::Asked;
 use siphasher::sip::SipHasher13;
 use std::collections::HashMap;
 use std::hash::Hasher;
@@ -14,6 +15,8 @@ pub struct Past {
     pub opening: Option<Opening>,
     /// The verb that stands on each case, where one does.
     pub decided: HashMap<String, Verb>,
+    /// What the gate asks with.
+    pub gate: Asked,
 }
 
 /// How the compared rows stood at the first completed scan of an attempt.

@@ -10,10 +10,11 @@ use super::story::Times;
 use crate::config::Config;
 use crate::domain::Result;
 use crate::domain::phase::{Phase, PhaseLine, PhaseState};
+use crate::domain::progress::Progress;
 use crate::domain::queue::HoldClock;
 use crate::domain::time::{self, Clock};
 use crate::job;
-use crate::ledger::Ledger;
+use crate::ledger::{Asker, Ledger};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -227,9 +228,9 @@ impl Night {
 
 /// Makes the gate's checks, and keeps them as of this time of the story; gives it in words.
 fn gate_at(config: &Config, ledger: &mut Ledger, at: i64) -> Result<String> {
-    let mut gate = job::gate(config)?;
+    let mut gate = job::gate(config, Some(ledger), &Progress::default())?;
     gate.at = at;
-    ledger.keep_gate(&gate, None)?;
+    ledger.keep_gate(&gate, Asker::Person)?;
     Ok(gate.words())
 }
 

@@ -44,7 +44,7 @@ impl Night {
     }
 
     fn scan(&mut self) -> job::Scanned {
-        job::scan(self.demo.config(), &mut self.ledger, &Progress::default()).unwrap()
+        job::scan(self.demo.config(), &mut self.ledger, None, &Progress::default()).unwrap()
     }
 
     fn wait(&self, why: &str, until: impl Fn(&Ledger) -> bool) {

@@ -19,6 +19,7 @@ mod support;
 mod capture;
 mod check;
 mod formats;
+mod gate;
 mod traffic;
 mod truth;
 mod world;
@@ -32,6 +33,7 @@ fn a_scan_after_a_real_recovery_agrees_with_the_truth_in_every_format_and_with_t
     let events = capture::events(&world);
     let truth = Truth::read(&world, Log::Events);
     truth.covers_every_kind();
+    gate::tells_the_servers_apart(&world, &events);
     for format in formats::Format::ALL {
         check::agrees(&world, &truth, &events, format);
     }

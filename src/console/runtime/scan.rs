@@ -116,7 +116,7 @@ pub fn tell_sources(shared: &Shared, scanned: Option<i64>) {
 
 /// Reads log and restored database and takes what is found into the ledger; the report.
 fn scan_once(config: &Config, ledger: &mut Ledger, progress: &Progress) -> Result<Json> {
-    let scanned = job::scan(config, ledger, progress)?;
+    let scanned = job::scan(config, ledger, None, progress)?;
     serde_json::to_value(&scanned.report).map_err(|e| Error::failed(e.to_string()))
 }
 

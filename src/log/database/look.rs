@@ -120,6 +120,7 @@ impl<O: Restored, R: Restored> Reader<'_, O, R> {
         let left_out = LeftOut {
             by_bad: self.sieve.is_as_bad(plan.entity, &fields, differs),
             by_t: false,
+            inserts: false,
         };
         let by = self.stamp(plan.entity, key, false);
         let at = (plan.entity, key);

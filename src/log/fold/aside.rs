@@ -4,8 +4,9 @@
 //! until the first event that the second leaves out: there it is copied, and from then on the key's other events go to
 //! both. What no such event touches costs nothing.
 
-use super::{Batch, Fold, Move, Row, Shard, Table, Truncate, lower};
+use super::{Batch, Fold, Move, Row, Says, Shard, Table, Truncate, lower};
 use crate::domain::schema::EntityIx;
+use hashbrown::HashMap;
 use std::sync::PoisonError;
 
 /// Rows that are kept as at T, of each entity in each shard: 128 in 64 shards hold the first 4,000 of an entity, whatever
@@ -24,6 +25,8 @@ pub(in crate::log) struct AsAt {
 pub(in crate::log) struct LeftOut {
     pub by_bad: bool,
     pub by_t: bool,
+    /// It says that the row was absent before.
+    pub inserts: bool,
 }
 
 /// One of the second readings.
@@ -49,6 +52,9 @@ pub(in crate::log) struct Aside {
     pub tables: Vec<Table>,
     /// For each entity whether rows were left out for want of room.
     pub full: Vec<bool>,
+    /// For each entity the keys that an event which was left out says were absent before it; `false` where another such
+    /// event deleted the row, which may have been there before both. Kept as at T alone.
+    pub inserted: Vec<HashMap<Box<[u8]>, bool>>,
 }
 
 impl Aside {
@@ -57,6 +63,7 @@ impl Aside {
             reading,
             tables: (0..entities).map(|_| Table::default()).collect(),
             full: vec![false; entities],
+            inserted: vec![HashMap::new(); entities],
         }
     }
 
@@ -95,6 +102,13 @@ impl Shard {
         for aside in &mut self.asides {
             if event.left_out.by(aside.reading) {
                 aside.admit(event.entity, &self.tables[event.entity], key, hash);
+                let goes = event.says != Says::Exists;
+                if (event.left_out.inserts || goes)
+                    && aside.reading == Reading::AtT
+                    && aside.get(event.entity, key, hash).is_some()
+                {
+                    *aside.inserted[event.entity].entry(key.into()).or_insert(true) &= !goes;
+                }
                 continue;
             }
             let table = &mut aside.tables[event.entity];

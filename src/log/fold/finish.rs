@@ -99,6 +99,14 @@ impl Rows {
         tables.flatten().flat_map(|table| &table.rows)
     }
 
+    /// Whether an event that a second reading leaves out says that the row was absent before it.
+    pub fn is_inserted_later(&self, reading: Reading, entity: EntityIx, key: &str) -> bool {
+        use std::hash::BuildHasher;
+        let hash = self.hasher.hash_one((entity, key));
+        let mut asides = self.shards[super::shard(hash)].asides.iter();
+        asides.any(|aside| aside.reading == reading && aside.inserted[entity].get(key.as_bytes()) == Some(&true))
+    }
+
     pub fn aside_is_whole(&self, reading: Reading, entity: EntityIx) -> bool {
         let mut asides = self.shards.iter().flat_map(|shard| &shard.asides);
         !asides.any(|aside| aside.reading == reading && aside.full.get(entity) == Some(&true))

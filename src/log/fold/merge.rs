@@ -151,6 +151,9 @@ impl Sources<'_> {
                     }
                 }
                 merged.full[entity] |= of.asides[nth].full[entity];
+                for (key, absent) in &of.asides[nth].inserted[entity] {
+                    *merged.inserted[entity].entry(key.clone()).or_insert(true) &= absent;
+                }
             }
         }
         merged

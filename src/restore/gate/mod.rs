@@ -1,6 +1,7 @@
 //! The gate's checks. Red only on proof: address, port and timeline are the old instance's, a row stands in a state that
 //! the log commits after T, or a check of the site's own fails. What cannot be read is *cannot tell* and stops nothing.
 
+mod rows;
 mod server;
 
 use crate::config::Config;
@@ -8,6 +9,7 @@ use crate::domain::gate::{Check, Gate, Light, Question};
 use crate::domain::schema::{Catalogue, ColumnIx, EntityIx};
 use crate::domain::value::ColumnType;
 use crate::domain::{Result, time};
+use crate::log::Folded;
 use crate::restored::Restored;
 use crate::restored::facts::{Facts, Known, Newest, Stamped};
 
@@ -25,23 +27,66 @@ pub struct Old {
     pub facts: Known<Facts>,
 }
 
+/// What the gate asks with, besides the configuration and the restored database.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// The old instances.
+    pub old: Vec<Old>,
+    /// The gate as it was found last, in this attempt.
+    pub before: Option<Gate>,
+    /// This attempt was scanned before: rows may have moved since.
+    pub scanned: bool,
+    /// Why somebody goes on although it is red.
+    pub despite: Option<String>,
+}
+
+/// Tables and log, where both can be read.
+pub struct Witness<'a> {
+    /// The restored tables; the restored database stands in a snapshot of them.
+    pub catalogue: &'a Catalogue,
+    /// The log, with its rows as at T.
+    pub log: &'a Folded,
+}
+
 /// Makes every check.
 ///
 /// # Errors
 /// Only where the restored database does not answer at all.
 pub async fn check<R: Restored>(
     config: &Config,
-    old: &[Old],
+    asked: &Asked,
     restored: &mut R,
-    catalogue: &Known<Catalogue>,
+    witness: Known<Witness<'_>>,
 ) -> Result<Gate> {
     let facts = restored.facts().await?;
-    let mut checks = server::checks(&facts, old);
-    let newest = match catalogue {
-        Ok(catalogue) => newest(config, restored, catalogue).await?,
+    let mut checks = server::checks(&facts, &asked.old);
+    let newest = match &witness {
+        Ok(witness) => newest(config, restored, witness.catalogue).await?,
         Err(_) => Vec::new(),
     };
-    checks.push(point(config, &facts, &newest));
+    let mut point = point(config, &facts, &newest);
+    match &witness {
+        Ok(witness) => {
+            let rows = rows::Rows::new(config, asked, witness);
+            if let (Light::Green, Ok(replayed)) = (point.light, &facts.replayed) {
+                point = rows.against_replayed(point, *replayed);
+            }
+            checks.push(point);
+            checks.extend(rows.checks(restored, &newest).await?);
+        }
+        Err(why) => {
+            checks.push(point);
+            checks.push(
+                Check::new(
+                    "rows",
+                    Question::Both,
+                    Light::CannotTell,
+                    format!("rows cannot be held against the log: {why}"),
+                )
+                .cure("`restitch doctor` checks log and tables one by one"),
+            );
+        }
+    }
     for (name, sql) in &config.gate_checks {
         checks.push(site(name, restored.check(sql).await?));
     }
@@ -161,6 +206,7 @@ fn site(name: &str, holds: Known<bool>) -> Check {
         Ok(false) => new(Light::Red, "does not hold".to_owned())
             .cure("find out why before anything is decided on this database; the statement stands in [gate] checks"),
         Err(why) => new(Light::CannotTell, format!("cannot be asked: {why}"))
+            .doubted()
             .cure("correct its statement in [gate] checks: it must give one row with one boolean"),
     }
 }
