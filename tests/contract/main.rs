@@ -17,6 +17,7 @@ mod database;
 mod differences;
 mod findings;
 mod life;
+mod opening;
 mod people;
 mod sources;
 mod streams;

@@ -1,4 +1,4 @@
-//! An incident on a PostgreSQL database of its own, and the binary run on it.
+//! An incident on a PostgreSQL database of its own, or on a SQLite file, and the binary run on it.
 
 use crate::night::{Night, Ran};
 use crate::support::pg;
@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 
 pub struct World {
     pub night: Night,
-    pub db: String,
+    /// The PostgreSQL database; without one the file of the night.
+    pub db: Option<String>,
 }
 
 impl World {
@@ -16,10 +17,22 @@ impl World {
         let night = Night::new();
         let db = pg().create_db();
         pg().psql(&db, sql);
+        let restored = format!("url = \"{}\"\nsslmode = \"disable\"", pg().url(&db));
+        Self::begin(night, Some(db), &restored, schema, events)
+    }
+
+    /// As [`World::new`], in a SQLite file.
+    pub fn on_sqlite(sql: &str, schema: &str, events: &[Event<'_>]) -> Self {
+        let night = Night::new();
+        std::fs::remove_file(night.path("restored.db")).unwrap();
+        night.sql(sql);
+        Self::begin(night, None, "url = \"sqlite:restored.db\"", schema, events)
+    }
+
+    fn begin(night: Night, db: Option<String>, restored: &str, schema: &str, events: &[Event<'_>]) -> Self {
         let config = format!(
-            "[incident]\nid = \"night\"\nrestored_to = \"2026-11-22T14:05:00Z\"\n\n[restored]\nurl = \"{}\"\n\
-             sslmode = \"disable\"\n\n[[log]]\nname = \"cdc\"\npath = \"log.ndjson\"\nformat = \"native\"\n\n{schema}",
-            pg().url(&db)
+            "[incident]\nid = \"night\"\nrestored_to = \"2026-11-22T14:05:00Z\"\n\n[restored]\n{restored}\n\n\
+             [[log]]\nname = \"cdc\"\npath = \"log.ndjson\"\nformat = \"native\"\n\n{schema}"
         );
         night.write("restitch.toml", config);
         let world = Self { night, db };
@@ -43,7 +56,13 @@ impl World {
 
     /// Changes the restored database.
     pub fn sql(&self, sql: &str) -> String {
-        pg().psql(&self.db, sql)
+        match &self.db {
+            Some(db) => pg().psql(db, sql),
+            None => {
+                self.night.sql(sql);
+                String::new()
+            }
+        }
     }
 
     pub fn run(&self, args: &[&str]) -> Ran {
