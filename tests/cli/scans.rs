@@ -17,6 +17,9 @@ fn scan_json_is_one_object_to_the_letter() {
             "rows_read",
             "findings",
             "orders",
+            "opening",
+            "since_opening",
+            "undone",
             "coverage",
             "cases",
             "warnings",
@@ -27,7 +30,14 @@ fn scan_json_is_one_object_to_the_letter() {
     assert!(report["elapsed_ms"].as_u64().unwrap() < 60_000);
     assert!(report["peak_rss_bytes"].as_u64().unwrap() > 1_000_000);
     assert!(report["rows_read"].as_u64().unwrap() >= 4);
-    for volatile in ["elapsed_ms", "peak_rss_bytes", "rows_read", "warnings", "coverage"] {
+    for volatile in [
+        "elapsed_ms",
+        "peak_rss_bytes",
+        "rows_read",
+        "warnings",
+        "coverage",
+        "opening",
+    ] {
         report.as_object_mut().unwrap().remove(volatile);
     }
     let bytes = std::fs::metadata(night.path("log.ndjson")).unwrap().len();
@@ -48,6 +58,7 @@ fn scan_json_is_one_object_to_the_letter() {
                     "first": "2026-11-22T14:06:00Z", "last": "2026-11-22T14:10:00Z"},
             "findings": {"order": order, "order_item": with("lost", 1), "inventory_item": with("lost", 1), "plan": none},
             "orders": {"in_doubt": 1, "orphaned": 1, "half_superseded": 0, "expired": 0},
+            "since_opening": {"order": 0, "order_item": 0, "inventory_item": 0, "plan": 0}, "undone": 0,
             "cases": {"total": 5, "opened": 5, "updated": 0, "gone": 0},
         })
     );
@@ -83,16 +94,24 @@ fn cases_that_are_no_longer_found_are_gone_and_all_settled_is_zero() {
          insert into order_items values (30, 3, 11); insert into inventory_items values (12, 'Active');
          update orders set prior_order_id = 3 where external_id = 'SFO-5';",
     );
-    let report = night.run(&["scan", "--json"]).ended(0).json();
+    let report = night.run(&["scan", "--json"]).ended(3).json();
     assert_eq!(report["cases"]["total"], 5);
-    assert_eq!(report["cases"]["gone"], 5);
+    assert_eq!(
+        report["cases"]["gone"], 4,
+        "what was in doubt at the opening is decided by a person"
+    );
+    night.run(&["claim", "order:2"]).ended(0);
+    night
+        .run(&["resolve", "order:2", "keep", "--reason", "it ended well"])
+        .ended(0);
+    night.run(&["scan"]).ended(0);
     assert!(
         night
             .run(&["cases", "--json", "--state", "gone"])
             .ended(0)
             .lines()
             .len()
-            == 5
+            == 4
     );
 }
 
