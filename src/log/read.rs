@@ -325,14 +325,7 @@ fn read_source(
     if progress.is_cancelled() {
         return Err(Error::failed("stopped while reading the log").into());
     }
-    found.gaps.extend(source.missing().into_iter().filter_map(|missing| {
-        // What is gone was before T: the restore kept it.
-        let harmless = missing
-            .until
-            .zip(input.wants.as_at)
-            .is_some_and(|(until, t)| until <= t);
-        (!harmless).then(|| SourceGap::shown(ix, missing))
-    }));
+    found.beginnings_gone(ix, source, input.wants.as_at);
     found.report(input, log, &unknown, total)?;
     for (entity, when) in found.truncated() {
         total.warnings.push(format!(
@@ -361,6 +354,8 @@ struct Found {
     truncates: Vec<Truncate>,
     gaps: Vec<SourceGap>,
     runs: Runs,
+    /// Part and time of the first line of parts whose lines are numbered from 0.
+    beginnings: Vec<(usize, Option<i64>)>,
 }
 
 impl Found {
@@ -375,6 +370,7 @@ impl Found {
             truncates: Vec::new(),
             gaps: Vec::new(),
             runs: Runs::default(),
+            beginnings: Vec::new(),
         }
     }
 
@@ -392,6 +388,19 @@ impl Found {
         self.truncates.extend(other.truncates);
         self.gaps.extend(other.gaps);
         self.runs.join(other.runs);
+        self.beginnings.extend(other.beginnings);
+    }
+
+    /// Notes what is gone of the source's parts, unless all of it was before T: that the restore kept.
+    fn beginnings_gone(&mut self, ix: usize, source: &Source<'_>, t: Option<i64>) {
+        for mut missing in source.missing() {
+            // The event's own time where it has one; when a message was written is a little later.
+            let first = self.beginnings.iter().find(|(part, _)| *part == missing.part);
+            missing.until = first.and_then(|(_, at)| *at).or(missing.until);
+            if missing.until.zip(t).is_none_or(|(until, t)| until > t) {
+                self.gaps.push(SourceGap::shown(ix, missing));
+            }
+        }
     }
 
     /// Adds what was found to the total; fails where it shows that this is not the log that was meant.
@@ -634,6 +643,9 @@ fn take(
     }
     let entity = change.entity;
     let left_out = sieve.left_out(&change);
+    if place.2 == 0 {
+        found.beginnings.push((place.1, change.at));
+    }
     if let Some(at) = change.at {
         found.spans[entity] = widest(found.spans[entity], Some((at, at)));
     }

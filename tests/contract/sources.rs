@@ -140,7 +140,12 @@ pub fn told(night: &Night) -> Vec<Json> {
 
 /// A world with these `[[log]]` sections.
 pub fn with_logs(logs: &str) -> World {
-    let world = World::new(TABLES, SCHEMA, &[]);
+    logs_of(TABLES, SCHEMA, logs)
+}
+
+/// Another world with these.
+pub fn logs_of(tables: &str, schema: &str, logs: &str) -> World {
+    let world = World::new(tables, schema, &[]);
     let config = std::fs::read_to_string(world.night.path("restitch.toml")).unwrap();
     let usual = "[[log]]\nname = \"cdc\"\npath = \"log.ndjson\"\nformat = \"native\"\n";
     assert!(config.contains(usual));

@@ -1,7 +1,7 @@
 //! §3, sources `kafka` and `postgres`, against a real PostgreSQL and a broker that is no Apache Kafka.
 
 use crate::night::Ran;
-use crate::sources::{NATIVE, debezium, told, with_logs};
+use crate::sources::{NATIVE, debezium, logs_of, told, with_logs};
 use crate::support::kafka::{Kafka, Sent, kafka};
 use crate::support::{free_port, pg};
 use crate::world::World;
@@ -210,7 +210,6 @@ fn a_long_topic_is_read_to_its_end() {
     assert_eq!(report["findings"]["order"]["lost"], 20_000);
 }
 
-/// A topic whose beginning is gone does not know what happened to any row.
 #[test]
 fn brokers_and_topics_that_are_not_there_are_said_in_time() {
     kafka().topic("om.changes", 1);
@@ -347,9 +346,66 @@ fn doctor_looks_at_both() {
     assert!(state == "fail" && what.contains("no table"), "{what}");
 }
 
-/// The formats of the vendor, end to end.
+/// Change events of Salesforce against a table that is keyed by its ids, in their short form.
 #[test]
-fn the_streams_of_om_plus_and_salesforce_tell_the_same() {
+fn change_events_of_salesforce_are_held_against_a_table_keyed_by_its_ids() {
+    let tables = "create table orders (id text primary key, status text, billing_city text, description text);
+        insert into orders values ('8012x000000mvqr', 'Draft', 'Wien', 'a'), ('8012x000000mvqW', 'Draft', null, null),
+          ('8012x000000mvqX', 'Draft', null, null);";
+    let schema = "[schema.order]\ntable = \"public.orders\"\nkey = \"id\"\n";
+    let event = |kind: &str, ids: &str, replay: u32, rest: &str| {
+        format!(
+            r#"{{"data":{{"payload":{{"ChangeEventHeader":{{"entityName":"Order","recordIds":[{ids}],"changeType":"{kind}","commitTimestamp":1795356420000,"transactionKey":"t-1","commitUser":"0052x00000AbCdEAAV"}}{rest}}},"event":{{"replayId":{replay}}}}},"channel":"/data/ChangeEvents"}}"#
+        )
+    };
+    let (a, b, c, d) = (
+        "\"8012x000000mvqrAAA\"",
+        "\"8012x000000mvqWAAQ\"",
+        "\"8012x000000mvqXAAQ\"",
+        "\"8012x000000mvqYAAQ\"",
+    );
+    let log = [
+        event(
+            "UPDATE",
+            &format!("{a},{b}"),
+            1,
+            r#","Status":"Activated","BillingAddress":{"City":null}"#,
+        ),
+        event("DELETE", c, 2, ""),
+        event("CREATE", d, 3, r#","Status":"Draft""#),
+    ];
+    let world = logs_of(
+        tables,
+        schema,
+        "[[log]]\nname = \"sf\"\npath = \"sf.ndjson\"\nformat = \"salesforce-cdc\"\n",
+    );
+    world.night.write("sf.ndjson", log.join("\n"));
+    let report = world.run(&["scan", "--json"]).ended(3).json();
+    let wanted = [
+        "order 8012x000000mvqWAAQ regressed",
+        "order 8012x000000mvqXAAQ undeleted",
+        "order 8012x000000mvqYAAQ lost",
+        "order 8012x000000mvqrAAA regressed",
+    ];
+    assert_eq!(world.found(), wanted);
+    assert_eq!(
+        (&report["log"]["events"], &report["log"]["first"]),
+        (&json!(3), &json!("2026-11-22T14:07:00Z"))
+    );
+    let finding = world.case("order:8012x000000mvqrAAA")["findings"][0].clone();
+    assert_eq!(
+        finding["fields"],
+        json!([
+            {"name": "status", "restored": "Draft", "log": "Activated", "by": 0},
+            {"name": "billing_city", "restored": "Wien", "log": null, "by": 0}
+        ])
+    );
+    assert_eq!(finding["evidence"][0]["position"], "1");
+}
+
+/// The stream of OM Plus, end to end.
+#[test]
+fn records_of_om_plus_are_held_against_their_tables() {
     let record = |action: &str, id: &str, rest: &str| {
         format!(
             r#"{{"_action":"{action}","Object Type":"Order","Modified":"2026-11-22 14:07:00.5+00","id":{id}{rest}}}"#

@@ -39,6 +39,7 @@ pub(in crate::log) struct Opened {
 /// The beginning of a part, which is gone.
 #[derive(Debug)]
 pub(in crate::log) struct Missing {
+    pub part: usize,
     /// What a person should know of it.
     pub why: String,
     /// The first instant that is there, microseconds since 1970; `None` where nothing is.

@@ -129,6 +129,8 @@ impl Topic {
                 Err(e) if passing(&e) => {}
                 Err(e) => return Err(self.failed(format!("the broker refuses: {e}"))),
             }
+            // Nothing is assigned yet: this only hears what the client complains of.
+            let _ = self.consumer.poll(Duration::ZERO);
             if tap.stopped() || begun.elapsed() > ANSWER {
                 return Err(self.no_answer(ANSWER));
             }
@@ -204,8 +206,12 @@ impl Topic {
             beginnings: vec![None; partitions.len()],
         };
         reading.run()?;
-        for (p, until) in partitions.iter().zip(reading.beginnings).filter(|(p, _)| p.low > 0) {
+        for (part, (p, until)) in partitions.iter().zip(reading.beginnings).enumerate() {
+            if p.low == 0 {
+                continue;
+            }
             tap.missing(Missing {
+                part,
                 why: format!(
                     "partition {} of topic {} begins at offset {}: the {} messages before it are deleted",
                     p.id, self.name, p.low, p.low
@@ -334,3 +340,6 @@ impl Reading<'_> {
         self.tap.hand_on(block, messages * MESSAGE)
     }
 }
+
+#[cfg(test)]
+mod tests;
