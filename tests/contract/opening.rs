@@ -42,14 +42,14 @@ in_progress = ["Running"]
 const EVENTS: &[Event<'static>] = &[
     ("order", "1", "upsert", r#"{"status":"Open"}"#),
     ("order", "2", "upsert", r#"{"status":"Open"}"#),
+    ("order", "4", "insert", r#"{"sf":"D","status":"Open","amount":"4"}"#),
+    ("order_item", "40", "insert", r#"{"order_id":4,"action":"New"}"#),
     (
         "order",
         "3",
         "upsert",
         r#"{"status":"Open","amount":"3.5","touched":"x"}"#,
     ),
-    ("order", "4", "insert", r#"{"sf":"D","status":"Open","amount":"4"}"#),
-    ("order_item", "40", "insert", r#"{"order_id":4,"action":"New"}"#),
     ("order", "7", "upsert", r#"{"touched":"y"}"#),
 ];
 
@@ -205,13 +205,13 @@ fn a_second_restore_keeps_cases_notes_and_reasons_and_asks_for_every_proof_again
             (prove(&world, "order:3"), prove(&world, "order:4")),
             ("proven".to_owned(), "proven".to_owned())
         );
-        // Restored once more, to a second later: 3 is as before, and order 4 had come by then.
+        // Restored once more, to a minute later: 3 is as before, and order 4 had come by then.
         world.sql(&format!(
             "delete from orders; delete from items; delete from plans; {RESTORED}
              insert into orders values (4, 'D', 'Open', 4, 'x', null); insert into items values (40, 4, 'New')"
         ));
         let config = std::fs::read_to_string(world.night.path("restitch.toml")).unwrap();
-        let later = config.replace("14:05:00Z", "14:05:01Z");
+        let later = config.replace("14:05:00Z", "14:06:04Z");
         world.night.write("restitch.toml", &later);
         world.run(&["scan"]).ended(4).says(&["attempt = 2"]);
         world.night.write(
