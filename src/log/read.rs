@@ -106,12 +106,6 @@ pub fn gather(input: &LogInput<'_>, progress: &Progress) -> Result<Gathered, Rea
     let mut sources = Vec::new();
     let mut total = Total::default();
     for log in input.logs {
-        if log.source == SourceKind::Database && input.wants.without.is_some() {
-            total.warnings.push(format!(
-                "log {}: a database has rows, not events: what the bad change did to them cannot be told apart in it",
-                log.name
-            ));
-        }
         let source = (!is_whole(log)).then(|| open(log, input.schema, progress));
         sources.push(source.transpose()?);
     }

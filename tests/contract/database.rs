@@ -377,10 +377,9 @@ fn rows_that_stand_as_the_bad_change_left_them_are_undone() {
         ("4 regressed", false),
     ];
     assert_eq!(told, so.map(|(what, undone)| (what.to_owned(), undone)));
-    assert!(
-        warnings(&report)[0].contains("does not say when it changed or by whom"),
-        "{report:#}"
-    );
+    let said = warnings(&report);
+    let word = "a row does not say when it changed or by whom";
+    assert!(said.iter().any(|w| w.contains(word)), "{said:?}");
 }
 
 /// One instance cannot be held against itself: it would find nothing, whatever was lost.

@@ -175,6 +175,17 @@ async fn read_one<O: Restored, R: Restored>(
         seen_ids: look::SeenIds::new(),
         warnings: Vec::new(),
     };
+    if input.wants.without.is_some() {
+        let marked = if sieve.judges_rows() {
+            "of what only it tells, undone is marked where both databases have the row and it stands as [incident.bad] where says"
+        } else {
+            "nothing that only it tells of is marked undone"
+        };
+        reader.warnings.push(format!(
+            "log {}: a row does not say when it changed or by whom; {marked}",
+            source.log.name
+        ));
+    }
     let mut told = Told { at, ..Told::default() };
     for entity in 0..input.schema.entities.len() {
         let plan = reader.plan(entity);
