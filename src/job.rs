@@ -1,17 +1,22 @@
 //! The long jobs that commands, console and demo share: the gate, a scan into the ledger, and the proof of decisions.
 
 use crate::config::{Config, Database, DbUrl, ScanConfig, SourceKind, secrets};
+use crate::domain::ErrorKind;
 use crate::domain::gate::Gate;
 use crate::domain::progress::Progress;
+use crate::domain::progress::Stage;
 use crate::domain::queue::ScanCounts;
+use crate::domain::schema::Catalogue;
 use crate::domain::{Error, Result};
 use crate::ledger::{self, Asker, Ledger};
+use crate::log::{LogInput, Wants};
 use crate::resolve::prove::{self, Proven};
 use crate::restore::gate::{self, Asked, Old, Witness};
 use crate::restored::Restored;
 use crate::restored::facts::Facts;
 use crate::restored::postgres::Postgres;
 use crate::restored::sqlite::Sqlite;
+use crate::scan::preview::Preview;
 use crate::scan::{self, Outcome, ScanReport, Stopped};
 use std::borrow::Cow;
 use tokio::runtime::{Builder, Runtime};
@@ -156,6 +161,67 @@ fn with_ignores<'c>(config: &'c Config, ledger: &Ledger) -> Result<Cow<'c, Confi
     let mut config = config.clone();
     ledger::with_ignores(&mut config.schema, &ignores);
     Ok(Cow::Owned(config))
+}
+
+/// Tells from the log what a restore to any moment would find. Types and columns come from the configured database, be it
+/// the restored one or, before there is one, any with the same tables; where none answers, values are compared by their
+/// spelling, and a warning says so.
+pub fn preview(config: &Config, progress: &Progress) -> Result<Preview> {
+    if config.logs.is_empty() {
+        return Err(
+            Error::usage("no log is configured, so nothing is known of what really happened")
+                .at("[[log]]")
+                .cure("add a [[log]] with name, source, path and format; `restitch print-config` shows one"),
+        );
+    }
+    progress.begin(Stage::Connecting, 0);
+    let (catalogue, warning) = match runtime()?.block_on(tables(config)) {
+        Ok(catalogue) => (catalogue, None),
+        // A configuration that does not fit the tables is a mistake; a database that is not there yet is none.
+        Err(error) if error.kind == ErrorKind::Usage && config.restored.is_some() => return Err(error),
+        Err(error) => {
+            let catalogue = crate::log::columns(&config.logs, &config.schema, config.scan.reject_limit, progress)?;
+            let warning = format!(
+                "no database says what the columns are ({}): every value is compared by its spelling",
+                error.what
+            );
+            (catalogue, Some(warning))
+        }
+    };
+    let input = LogInput {
+        logs: &config.logs,
+        schema: &config.schema,
+        catalogue: &catalogue,
+        reject_limit: config.scan.reject_limit,
+        wants: Wants {
+            without: config.incident.bad.as_ref(),
+            as_at: None,
+            history: true,
+        },
+    };
+    let log = crate::log::read(&input, progress)?;
+    let mut preview = Preview::build(&config.schema, &catalogue, &log);
+    if let Some(warning) = warning {
+        preview.warn_of(warning);
+    }
+    for log in config.logs.iter().filter(|log| log.source == SourceKind::Database) {
+        preview.warn_of(format!(
+            "log {} is a database: it shows what is, not when it came to be, so its rows count as not shown at any T",
+            log.name
+        ));
+    }
+    Ok(preview)
+}
+
+async fn tables(config: &Config) -> Result<Catalogue> {
+    let database = restored(config)?;
+    match &database.url {
+        DbUrl::Sqlite(path) => Sqlite::open(path)?.catalogue(&config.schema).await,
+        DbUrl::Postgres { .. } => {
+            let mut server = Postgres::connect(&database, &config.scan).await?;
+            server.catalogue(&config.schema).await
+        }
+    }
 }
 
 /// The restored database with its password.

@@ -15,6 +15,7 @@ mod man;
 pub mod out;
 mod parse;
 mod phase;
+mod preview;
 mod print_config;
 mod prove;
 #[cfg(test)]
@@ -110,6 +111,8 @@ enum Command {
     PrintConfig,
     /// Check everything configured, one line each with the cure
     Doctor,
+    /// From the log alone: what a restore to T would lose, and what of the bad change it would leave
+    Preview(preview::Ask),
     /// Is the restored database the right one, at the right point?
     Gate,
     /// Read log and restored database, open and update cases
@@ -146,7 +149,7 @@ enum Command {
 
 /// Commands that the contract names and a later version brings.
 const LATER: &[&str] = &[
-    "preview", "restore", "takeover", "bulk", "approve", "reopen", "hold", "ledger", "report", "handover", "signoff",
+    "restore", "takeover", "bulk", "approve", "reopen", "hold", "ledger", "report", "handover", "signoff",
 ];
 
 /// What a command works with.
@@ -229,6 +232,7 @@ impl Command {
             Self::PrintConfig => print_config::run(context),
             Self::Doctor => doctor::run(context),
             Self::Gate => gate::run(context),
+            Self::Preview(args) => args.run(context),
             Self::Scan(args) => args.run(context),
             Self::Cases(args) => args.run(context),
             Self::Show(args) => args.run(context),

@@ -1,6 +1,6 @@
 //! What the log says, row by row.
 
-use super::fold::{Reading, Row, Rows, Stamp};
+use super::fold::{Former, Reading, Row, Rows, Stamp, State};
 use super::source::Part;
 use super::{Coverage, LogStats, SourceGap};
 use crate::domain::event::{EventRef, Position};
@@ -9,7 +9,7 @@ use crate::domain::queue::Reject;
 use crate::domain::schema::{ColumnIx, EntityIx};
 use crate::domain::time;
 use crate::domain::value::LogValue;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// All logs, folded.
 #[derive(Debug)]
@@ -31,6 +31,84 @@ pub struct Folded {
     pub(super) covered: Vec<BTreeMap<Box<str>, usize>>,
     pub(super) wholes: Vec<Whole>,
     pub(super) sources: Vec<SourceNames>,
+    /// Events that do not say when they happened.
+    pub(super) timeless: u64,
+    /// Columns that events name and no table has.
+    pub(super) unknown: BTreeSet<(EntityIx, String)>,
+    /// Rows whose events are not in the order of time, in a log that cannot be read a second time.
+    pub(super) out_of_time: usize,
+}
+
+/// A row's place among those that the log names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowAt {
+    entity: u16,
+    shard: u16,
+    row: u32,
+}
+
+impl RowAt {
+    fn new(entity: EntityIx, (shard, row): (u16, u32)) -> Self {
+        let entity = u16::try_from(entity).unwrap_or(u16::MAX);
+        Self { entity, shard, row }
+    }
+
+    /// Its entity.
+    pub fn entity(self) -> EntityIx {
+        usize::from(self.entity)
+    }
+
+    const fn place(self) -> (u16, u32) {
+        (self.shard, self.row)
+    }
+}
+
+/// The history of rows, where [`super::Wants::history`] asked for it.
+impl Folded {
+    /// The places of an entity's rows, in their own order.
+    pub fn rows_at(&self, entity: EntityIx) -> impl Iterator<Item = RowAt> {
+        self.rows.places(entity).map(move |place| RowAt::new(entity, place))
+    }
+
+    /// Where the row under this canonical key is.
+    pub fn find(&self, entity: EntityIx, key: &str) -> Option<RowAt> {
+        Some(RowAt::new(entity, self.rows.place(entity, key)?))
+    }
+
+    /// The row at this place.
+    pub fn row_at(&self, at: RowAt) -> LogRow<'_> {
+        LogRow(self.rows.at(at.entity(), at.place()))
+    }
+
+    /// What the row was from event to event, in the order of time.
+    pub fn states(&self, at: RowAt, into: &mut Vec<State>) {
+        self.rows.states(at.entity(), at.place(), into);
+    }
+
+    /// What columns that identify the row, or are referred to, were before some of its events, in the order of time.
+    pub fn former(&self, at: RowAt) -> &[Former] {
+        self.rows.former(at.entity(), at.place())
+    }
+
+    /// The fingerprint of such a column as the row has it now; 0 for null.
+    pub fn print_of(&self, at: RowAt, column: ColumnIx) -> u64 {
+        self.rows.print_of(at.entity(), at.place(), column)
+    }
+
+    /// The fingerprint that such a column with this value has.
+    pub fn print_value(&self, entity: EntityIx, column: ColumnIx, text: &str) -> u64 {
+        self.rows.print_value(entity, column, text)
+    }
+
+    /// Events that do not say when they happened.
+    pub const fn timeless(&self) -> u64 {
+        self.timeless
+    }
+
+    /// Rows whose history is not exact.
+    pub const fn out_of_time(&self) -> usize {
+        self.out_of_time
+    }
 }
 
 /// How evidence names a source and its files.

@@ -16,6 +16,8 @@ pub mod database;
 pub mod format;
 pub mod hold;
 
+mod again;
+mod columns;
 mod fold;
 mod folded;
 mod gaps;
@@ -24,9 +26,12 @@ mod json;
 mod read;
 mod rejects;
 mod source;
+mod turns;
 mod wants;
 
-pub use folded::{Folded, LogRow, LogView};
+pub use columns::columns;
+pub use fold::{Former, State};
+pub use folded::{Folded, LogRow, LogView, RowAt};
 pub use gaps::SourceGap;
 pub use glance::{Glance, glance};
 pub use read::{Gathered, LogInput, ReadError, gather, read};

@@ -1,12 +1,14 @@
 //! Reads all configured logs on all cores into one fold.
 
+use super::again;
 use super::database::Told;
-use super::fold::{self, Batch, Fold, MOST_FILES, MOST_SOURCES, Move, Rules, Says, Stamp, Truncate};
+use super::fold::{self, Batch, Fold, MOST_FILES, MOST_SOURCES, Move, Rules, Says, Stamp, Taken, Tracking, Truncate};
 use super::folded::{Folded, SourceNames, Whole};
 use super::format::{self, FormatContext, Line};
 use super::gaps::{Concerned, Runs, SourceGap};
 use super::rejects::Rejects;
 use super::source::{Block, Source};
+use super::turns::Turns;
 use super::wants::{Sieve, Wants};
 use super::{Coverage, LogStats};
 use crate::config::{FormatKind, LogConfig, OrderBy, SourceKind};
@@ -18,6 +20,7 @@ use crate::domain::value::LogValue;
 use crate::domain::{Error, Result, time};
 use foldhash::fast::RandomState;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -70,7 +73,7 @@ pub fn read(input: &LogInput<'_>, progress: &Progress) -> Result<Folded, ReadErr
             log.name
         ));
     }
-    Ok(gathered.finish(input.catalogue))
+    again::finish(input, gathered, progress)
 }
 
 /// What the logs that tell of events came to; [`super::database::read`] adds those that are databases.
@@ -81,7 +84,11 @@ pub struct Gathered {
     until: Vec<Option<i64>>,
     total: Total,
     kept: fold::AsAt,
-    hasher: RandomState,
+    pub(super) hasher: RandomState,
+    /// Where a history is kept.
+    pub(super) tracking: Option<Arc<Tracking>>,
+    /// Those of several sources.
+    pub(super) histories: Vec<Taken>,
 }
 
 /// Whether the log is a database, which the restored one must be at hand for.
@@ -111,13 +118,24 @@ pub fn gather(input: &LogInput<'_>, progress: &Progress) -> Result<Gathered, Rea
     }
     progress.begin(Stage::ReadingLog, sources.iter().flatten().map(Source::size).sum());
     let hasher = RandomState::default();
+    let tracking = input
+        .wants
+        .history
+        .then(|| Arc::new(Tracking::new(input.schema, input.catalogue, hasher.clone())));
+    let begin = |rules: Rules| {
+        let fold = Fold::new(input.schema.entities.len(), rules, sieve.kept(), hasher.clone());
+        match &tracking {
+            Some(tracking) => fold.with_history(Arc::clone(tracking)),
+            None => fold,
+        }
+    };
     let mut folds = Vec::new();
     for (ix, (log, source)) in input.logs.iter().zip(sources).enumerate() {
         let Some(source) = source else {
             total.await_whole(log, input);
             continue;
         };
-        let fold = read_source(input, &sieve, ix, log, &source, hasher.clone(), progress, &mut total)?;
+        let fold = read_source(input, &sieve, ix, log, &source, &begin, progress, &mut total)?;
         total.names.push(SourceNames {
             name: log.name.clone(),
             parts: source.parts().to_vec(),
@@ -138,15 +156,20 @@ pub fn gather(input: &LogInput<'_>, progress: &Progress) -> Result<Gathered, Rea
         whole: false,
         as_at: input.wants.as_at,
     };
-    let another = || Fold::new(entities, Rules::default(), sieve.kept(), hasher.clone());
+    let histories = match (&tracking, folds.len()) {
+        (Some(_), 2..) => folds.iter_mut().map(Fold::take_history).collect(),
+        _ => Vec::new(),
+    };
     Ok(Gathered {
-        fold: fold::merge(folds, &sources).unwrap_or_else(another),
+        fold: fold::merge(folds, &sources).unwrap_or_else(|| begin(Rules::default())),
         until: (0..entities)
             .map(|entity| until.iter().filter_map(|u| u[entity]).max())
             .collect(),
         total,
         kept: sieve.kept(),
         hasher,
+        tracking,
+        histories,
     })
 }
 
@@ -215,12 +238,15 @@ impl Gathered {
             rows,
             sources: total.names,
             wholes: total.wholes,
+            timeless: total.timeless,
+            unknown: total.unknown,
+            out_of_time: 0,
         }
     }
 }
 
 #[derive(Debug, Default)]
-struct Total {
+pub(super) struct Total {
     stats: LogStats,
     coverage: Vec<Coverage>,
     gaps: Vec<SourceGap>,
@@ -230,6 +256,8 @@ struct Total {
     names: Vec<SourceNames>,
     wholes: Vec<Whole>,
     rows_read: u64,
+    timeless: u64,
+    unknown: BTreeSet<(EntityIx, String)>,
 }
 
 impl Total {
@@ -280,13 +308,13 @@ fn first_has_version(source: &Source<'_>) -> Result<bool> {
     Ok(found.unwrap_or(false))
 }
 
-fn read_source(
+pub(super) fn read_source(
     input: &LogInput<'_>,
     sieve: &Sieve<'_>,
     ix: usize,
     log: &LogConfig,
     source: &Source<'_>,
-    hasher: RandomState,
+    begin: &dyn Fn(Rules) -> Fold,
     progress: &Progress,
     total: &mut Total,
 ) -> Result<Fold, ReadError> {
@@ -294,11 +322,12 @@ fn read_source(
         Some(order) => order == OrderBy::Version,
         None => log.format == FormatKind::Native && first_has_version(source)?,
     };
-    let mut fold = Fold::new(input.schema.entities.len(), Rules { versions }, sieve.kept(), hasher);
+    let mut fold = begin(Rules { versions });
     let failed = AtomicBool::new(false);
+    let turns = Turns::new(fold.in_order());
     let worker = || {
         let mut worker = Worker::new(input, sieve, (ix, log, versions), &fold);
-        let result = worker.run(source, progress, &failed);
+        let result = worker.run(source, progress, &failed, &turns);
         failed.fetch_or(result.is_err(), Ordering::Relaxed);
         (worker.found, worker.ctx.unknown(), result)
     };
@@ -350,6 +379,7 @@ struct Found {
     runs: Runs,
     /// Part and time of the first line of parts whose lines are numbered from 0.
     beginnings: Vec<(usize, Option<i64>)>,
+    timeless: u64,
 }
 
 impl Found {
@@ -365,6 +395,7 @@ impl Found {
             gaps: Vec::new(),
             runs: Runs::default(),
             beginnings: Vec::new(),
+            timeless: 0,
         }
     }
 
@@ -383,6 +414,7 @@ impl Found {
         self.gaps.extend(other.gaps);
         self.runs.join(other.runs);
         self.beginnings.extend(other.beginnings);
+        self.timeless += other.timeless;
     }
 
     /// Notes what is gone of the source's parts, unless all of it was before T: that the restore kept.
@@ -443,6 +475,7 @@ impl Found {
                     .join(", ")
             ));
         }
+        total.unknown.extend(unknown.iter().cloned());
         for (entity, column) in unknown {
             warn.push(format!(
                 "{title}: {} of {} is not in the restored table {} and is ignored",
@@ -458,6 +491,7 @@ impl Found {
                 rows: None,
             });
         }
+        total.timeless += self.timeless;
         let span = self.spans.iter().copied().fold(None, widest);
         let stats = &mut total.stats;
         let known = stats.first.zip(stats.last);
@@ -528,11 +562,12 @@ impl<'i> Worker<'i> {
         }
     }
 
-    fn run(&mut self, source: &Source<'_>, progress: &Progress, failed: &AtomicBool) -> Result<()> {
+    fn run(&mut self, source: &Source<'_>, progress: &Progress, failed: &AtomicBool, turns: &Turns) -> Result<()> {
         let mut block = Block::default();
-        while source.next(&mut block)? {
+        let _stop = turns.stop_others();
+        while let Some(turn) = turns.take(|| source.next(&mut block))? {
             self.block(&block, source);
-            self.fold.fold(&mut self.batch);
+            turns.in_turn(turn, || self.fold.fold(&mut self.batch));
             if progress.is_cancelled() || failed.load(Ordering::Relaxed) {
                 break;
             }
@@ -640,8 +675,9 @@ fn take(
     if place.2 == 0 {
         found.beginnings.push((place.1, change.at));
     }
-    if let Some(at) = change.at {
-        found.spans[entity] = widest(found.spans[entity], Some((at, at)));
+    match change.at {
+        Some(at) => found.spans[entity] = widest(found.spans[entity], Some((at, at))),
+        None => found.timeless += 1,
     }
     if !change.fields.is_sorted_by(|a, b| a.0 < b.0) {
         // Of a column that stands twice the last counts, as in jsonb.
@@ -651,7 +687,8 @@ fn take(
     }
     let fields: &[(u16, LogValue<'_>)] = &change.fields;
     match change.op {
-        Op::Insert | Op::Upsert => fold.gather(batch, (entity, &change.key), Says::Exists, (by, left_out), fields),
+        Op::Insert => fold.gather(batch, (entity, &change.key), Says::New, (by, left_out), fields),
+        Op::Upsert => fold.gather(batch, (entity, &change.key), Says::Exists, (by, left_out), fields),
         Op::Delete => fold.gather(batch, (entity, &change.key), Says::Gone, (by, left_out), fields),
         Op::Truncate => found.truncates.push(Truncate { entity, by, left_out }),
     }

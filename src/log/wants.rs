@@ -14,6 +14,8 @@ pub struct Wants<'a> {
     pub without: Option<&'a BadChange>,
     /// As at this instant (microseconds since 1970, inclusive): of the first some thousand rows that are touched later.
     pub as_at: Option<i64>,
+    /// The history of every row, for a preview.
+    pub history: bool,
 }
 
 /// Tells which events the second readings leave out.

@@ -15,6 +15,7 @@ mod family;
 mod hold;
 mod opening;
 mod owners;
+pub mod preview;
 mod refs;
 mod report;
 mod undone;
@@ -236,6 +237,7 @@ pub async fn read<R: Restored>(config: &Config, restored: &mut R, progress: &Pro
         wants: Wants {
             without: config.incident.bad.as_ref(),
             as_at: config.incident.restored_to,
+            history: false,
         },
     };
     let mut gathered = crate::log::gather(&input, progress)?;

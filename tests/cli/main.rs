@@ -13,5 +13,6 @@ mod deeds;
 mod demo;
 mod doctor;
 mod night;
+mod preview;
 mod scans;
 mod surface;

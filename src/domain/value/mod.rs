@@ -1,9 +1,12 @@
 //! Values of columns: what the log says and what the restored database holds, and when the two are the same.
 
 pub mod decimal;
+mod fingerprint;
 pub mod instant;
 pub mod interval;
 pub mod nested;
+
+pub use fingerprint::fingerprint;
 
 use nested::Element;
 use serde::{Deserialize, Serialize};

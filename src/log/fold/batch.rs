@@ -16,6 +16,8 @@ const ROOM: usize = 4 << 20;
 /// What an event says of its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::log) enum Says {
+    /// And was absent before.
+    New,
     Exists,
     Gone,
     /// Gone to another key.
@@ -29,6 +31,8 @@ pub(super) struct Event {
     pub entity: EntityIx,
     pub says: Says,
     pub left_out: LeftOut,
+    /// Fingerprint of what it says, where a history is kept.
+    pub print: u64,
     key: (usize, usize),
     fields: (usize, usize),
 }
@@ -60,9 +64,17 @@ impl Batch {
             entity,
             says,
             left_out,
+            print: 0,
             key: (from, middle),
             fields: (middle, self.bytes.len()),
         });
+    }
+
+    /// The last event added, and what it says.
+    pub(super) fn last(&mut self) -> Option<(&mut Event, Encoded<'_>)> {
+        let event = self.events.last_mut()?;
+        let fields = Encoded(&self.bytes[event.fields.0..event.fields.1]);
+        Some((event, fields))
     }
 
     /// Empties it; room that one long line made is given back.

@@ -1,7 +1,8 @@
 //! Columns and their values as bytes: what an event says of a row, and what a row keeps of its events.
 
 use crate::domain::schema::ColumnIx;
-use crate::domain::value::{LogKind, LogValue};
+use crate::domain::value::{ColumnType, LogKind, LogValue, fingerprint};
+use std::hash::BuildHasher;
 
 /// Bytes before the text of each field: column, event, kind and length.
 const HEAD: usize = 8;
@@ -31,6 +32,21 @@ pub(super) struct Said<'e> {
     pub event: u16,
     pub kind: u8,
     pub text: &'e [u8],
+}
+
+impl<'e> Said<'e> {
+    fn text(&self) -> &'e str {
+        std::str::from_utf8(self.text).unwrap_or_default()
+    }
+
+    /// The value's fingerprint.
+    pub fn print(&self, hasher: &impl BuildHasher, ty: &ColumnType) -> u64 {
+        fingerprint(hasher, self.column, ty, kind_of(self.kind), self.text())
+    }
+
+    pub fn is_one_of(&self, words: &[String]) -> bool {
+        kind_of(self.kind) != LogKind::Null && words.iter().any(|word| word == self.text())
+    }
 }
 
 fn split(bytes: &[u8]) -> Option<(Said<'_>, &[u8])> {

@@ -2,10 +2,12 @@
 
 use super::aside::Reading;
 use super::fields::Encoded;
-use super::{Fold, Move, Row, Shard, Table, Truncate};
+use super::replay::Told;
+use super::{Fold, Move, Row, Shard, Table, Tracking, Truncate};
 use crate::domain::schema::{Catalogue, EntityIx};
+use hashbrown::HashMap;
 use rayon::prelude::*;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 impl Fold {
     fn each_shard(&mut self, act: impl Fn(&mut Shard) + Sync) {
@@ -16,6 +18,11 @@ impl Fold {
 
     /// Applies what concerns more than one key. Truncates first: a moved row inherits nothing from before one.
     pub fn settle(&mut self, mut truncates: Vec<Truncate>, mut moves: Vec<Move>) {
+        if let Some(keeping) = &mut self.keeping {
+            (keeping.truncates, keeping.moves) = (truncates, moves);
+            return;
+        }
+        self.doubt(&truncates, &moves);
         truncates.sort_by_key(|t| t.by);
         let rules = self.rules;
         if !truncates.is_empty() {
@@ -59,8 +66,11 @@ pub(in crate::log) type Place = (u16, u32);
 /// The finished rows.
 #[derive(Debug)]
 pub(in crate::log) struct Rows {
-    shards: Vec<Shard>,
-    hasher: foldhash::fast::RandomState,
+    pub(super) shards: Vec<Shard>,
+    pub(super) hasher: foldhash::fast::RandomState,
+    pub(super) tracking: Option<Arc<Tracking>>,
+    /// The history of rows that were told again.
+    pub told: HashMap<(EntityIx, Place), Told>,
     /// For each entity its rows by key.
     pub order: Vec<Vec<Place>>,
     /// For each entity with one integer key column, the largest key.
@@ -143,6 +153,8 @@ pub(in crate::log) fn finish(fold: Fold, catalogue: &Catalogue) -> Rows {
     Rows {
         shards,
         hasher: fold.hasher,
+        tracking: fold.tracking,
+        told: HashMap::new(),
         order,
         largest,
     }

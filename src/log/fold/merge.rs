@@ -39,7 +39,13 @@ pub(in crate::log) fn merge(mut folds: Vec<Fold>, sources: &Sources<'_>) -> Opti
             .for_each(|(all, shard)| all.push(shard));
     }
     let shards = shards.into_par_iter().map(|all| sources.shard(all).into()).collect();
-    Some(Fold { hasher, shards, rules })
+    Some(Fold {
+        hasher,
+        shards,
+        rules,
+        tracking: None,
+        keeping: None,
+    })
 }
 
 impl Sources<'_> {
@@ -180,6 +186,14 @@ fn says_same(ty: &ColumnType, a: &LogValue<'_>, b: &LogValue<'_>) -> bool {
     }
     let text = canonical(ty, &b.text);
     same(ty, a, Some(text.as_deref().unwrap_or(&b.text))) != Same::No
+}
+
+/// The row that these sources tell of, in the order of the configuration; without a look at what they should have told.
+pub(super) fn as_one(entity: EntityIx, rows: &[(usize, &Row)], catalogue: &Catalogue) -> Row {
+    let same = |column: u16, a: &LogValue<'_>, b: &LogValue<'_>| {
+        says_same(&catalogue.tables[entity].columns[usize::from(column)].ty, a, b)
+    };
+    merge_rows(rows, &same, &|_| None)
 }
 
 /// The time of an event as seen from other sources: no earlier than what its own source says came before it.

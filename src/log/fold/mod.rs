@@ -8,16 +8,23 @@ mod aside;
 mod batch;
 mod fields;
 mod finish;
+mod history;
 mod merge;
+mod replay;
 mod row;
 mod stamp;
+mod track;
 
 pub(super) use aside::{AsAt, LeftOut, Reading};
 pub(super) use batch::{Batch, Says};
 pub(super) use finish::{Rows, finish};
+pub(super) use history::Taken;
 pub(super) use merge::{Sources, merge};
+pub(super) use replay::{Keeping, replay};
 pub(super) use row::{Row, Rules};
 pub(super) use stamp::{MOST_FILES, MOST_SOURCES, Stamp};
+pub(super) use track::Tracking;
+pub use track::{Former, State};
 
 use crate::domain::schema::{ColumnIx, EntityIx};
 use crate::domain::value::LogValue;
@@ -25,7 +32,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 use std::hash::BuildHasher;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// More than most machines have cores, and few enough that a block has some events for each.
 const SHARDS: usize = 64;
@@ -36,6 +43,10 @@ pub(super) struct Fold {
     hasher: RandomState,
     shards: Vec<Mutex<Shard>>,
     rules: Rules,
+    /// A history of every row is kept.
+    tracking: Option<Arc<Tracking>>,
+    /// Events are put aside instead of being folded.
+    keeping: Option<Keeping>,
 }
 
 /// The rows of one table, by entity.
@@ -44,6 +55,8 @@ pub(super) struct Shard {
     pub tables: Vec<Table>,
     /// Second readings; none unless they are asked for.
     pub asides: Vec<aside::Aside>,
+    /// Where a history is kept.
+    track: Option<track::Track>,
     scratch: Vec<u8>,
     /// Where the rows of a batch seem to be.
     found: Vec<u32>,
@@ -100,14 +113,19 @@ impl Table {
     }
 
     fn get_mut(&mut self, key: &[u8], hash: u32, likely: u32) -> &mut Row {
+        let ix = self.place(key, hash, likely);
+        &mut self.rows[ix]
+    }
+
+    /// Where the row of this key is, put there if need be.
+    fn place(&mut self, key: &[u8], hash: u32, likely: u32) -> usize {
         let right = self.rows.get(likely as usize).is_some_and(|row| row.key_bytes() == key);
         let found = if right {
             Some(likely as usize)
         } else {
             self.position(key, hash)
         };
-        let ix = found.unwrap_or_else(|| self.add(key, hash));
-        &mut self.rows[ix]
+        found.unwrap_or_else(|| self.add(key, hash))
     }
 
     fn add(&mut self, key: &[u8], hash: u32) -> usize {
@@ -126,7 +144,7 @@ impl Table {
 
 impl Shard {
     /// Each step for all events before the next one.
-    fn fold(&mut self, batch: &Batch, (from, to): (u32, u32), rules: Rules) {
+    fn fold(&mut self, batch: &Batch, (from, to): (u32, u32), rules: Rules, tracking: Option<&Tracking>) {
         let events = || batch.sorted(from, to);
         self.found.clear();
         self.found
@@ -141,8 +159,15 @@ impl Shard {
             if !self.asides.is_empty() {
                 self.fold_aside(batch, event, rules);
             }
-            let row = self.tables[event.entity].get_mut(batch.key(event), lower(event.hash), self.found[n]);
-            row.take(event, batch.fields(event), rules, &mut self.scratch);
+            let table = &mut self.tables[event.entity];
+            let at = table.place(batch.key(event), lower(event.hash), self.found[n]);
+            let (row, fields) = (&mut table.rows[at], batch.fields(event));
+            match (tracking, &mut self.track) {
+                (Some(tracking), Some(track)) => {
+                    track.apply(tracking, at, row, (event, fields), rules, &mut self.scratch);
+                }
+                _ => row.take(event, fields, rules, &mut self.scratch),
+            }
         }
     }
 }
@@ -174,7 +199,30 @@ impl Fold {
             hasher,
             shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect(),
             rules,
+            tracking: None,
+            keeping: None,
         }
+    }
+
+    /// Keeps a history of every row. The events must come in the order of the log.
+    pub fn with_history(mut self, tracking: Arc<Tracking>) -> Self {
+        for shard in &mut self.shards {
+            let shard = shard.get_mut().unwrap_or_else(PoisonError::into_inner);
+            shard.track = Some(track::Track::new(shard.tables.len()));
+        }
+        self.tracking = Some(tracking);
+        self
+    }
+
+    /// Puts the events of these rows aside instead of folding any.
+    pub fn keeping(mut self, keeping: Keeping) -> Self {
+        self.keeping = Some(keeping);
+        self
+    }
+
+    /// Whether blocks must be folded in their order.
+    pub fn in_order(&self) -> bool {
+        self.tracking.is_some()
     }
 
     /// Puts an event into the batch.
@@ -187,7 +235,13 @@ impl Fold {
         fields: &[(ColumnIx, LogValue<'_>)],
     ) {
         let hash = self.hash(entity, key);
+        if self.keeping.as_ref().is_some_and(|k| !k.wanted.contains(&hash)) {
+            return;
+        }
         batch.add((entity, key, hash), says, (by, left_out), fields);
+        if let (Some(tracking), Some((event, fields))) = (&self.tracking, batch.last()) {
+            event.print = tracking.print(entity, fields);
+        }
     }
 
     fn hash(&self, entity: EntityIx, key: &str) -> u64 {
@@ -210,18 +264,22 @@ impl Fold {
 
     /// Folds the events of a batch, and empties it.
     pub fn fold(&self, batch: &mut Batch) {
+        if let Some(keeping) = &self.keeping {
+            return keeping.put_aside(batch);
+        }
         let ends = batch.sort::<SHARDS>(shard);
         let events = |ix: usize| (if ix == 0 { 0 } else { ends[ix - 1] }, ends[ix]);
+        let tracking = self.tracking.as_deref();
         let mut busy = SmallVec::<[usize; SHARDS]>::new();
         for (ix, shard) in self.shards.iter().enumerate() {
             match shard.try_lock() {
-                Ok(mut shard) => shard.fold(batch, events(ix), self.rules),
+                Ok(mut shard) => shard.fold(batch, events(ix), self.rules, tracking),
                 Err(_) => busy.push(ix),
             }
         }
         for ix in busy {
             let mut shard = self.shards[ix].lock().unwrap_or_else(PoisonError::into_inner);
-            shard.fold(batch, events(ix), self.rules);
+            shard.fold(batch, events(ix), self.rules, tracking);
         }
         batch.clear();
     }

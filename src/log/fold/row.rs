@@ -124,7 +124,7 @@ impl Row {
         lines.sum::<usize>() + usize::from(self.more.is_some())
     }
 
-    fn encoded(&self) -> Encoded<'_> {
+    pub(super) fn encoded(&self) -> Encoded<'_> {
         Encoded(&self.data[self.key_len as usize..self.used as usize])
     }
 
@@ -207,26 +207,40 @@ impl Row {
     /// One event.
     pub(super) fn take(&mut self, event: &Event, fields: Encoded<'_>, rules: Rules, scratch: &mut Vec<u8>) {
         match event.says {
-            Says::Exists => self.set(event.by, fields, rules, scratch),
+            Says::New | Says::Exists => self.set(event.by, fields, rules, scratch),
             says => self.delete(event.by, says == Says::Moved, fields, rules, scratch),
         }
     }
 
     /// An event that says the row exists, with these values.
     pub fn set(&mut self, by: Stamp, fields: Encoded<'_>, rules: Rules, scratch: &mut Vec<u8>) {
+        if self.set_whole(by, fields, rules) {
+            return;
+        }
         if self.more.is_none() {
-            let newer = by > self.set;
             let tie = rules.versions && by.version() == self.set.version();
-            if newer && !tie && self.covered_by(fields) {
-                self.write(fields.0);
-                self.set = by;
-                return;
-            }
-            if !newer && !tie && self.covers(fields) {
+            if by < self.set && !tie && self.covers(fields) {
                 return;
             }
         }
         self.set_slowly(by, fields, rules, scratch);
+    }
+
+    /// As [`Row::set`], where the event leaves nothing of the row; `false`: it does not, and nothing is done.
+    pub fn set_whole(&mut self, by: Stamp, fields: Encoded<'_>, rules: Rules) -> bool {
+        let tie = rules.versions && by.version() == self.set.version();
+        let whole = self.more.is_none() && by > self.set && !tie && self.covered_by(fields);
+        if whole {
+            self.write(fields.0);
+            self.set = by;
+        }
+        whole
+    }
+
+    /// Whether the row has another value of this column, or none.
+    pub(super) fn is_unlike(&self, said: &Said<'_>) -> bool {
+        let known = self.encoded().iter().find(|known| known.column == said.column);
+        known.is_none_or(|known| known.kind != said.kind || known.text != said.text)
     }
 
     #[inline(never)]

@@ -16,7 +16,7 @@ const NO_NUMBER: u64 = 1 << 63;
 
 /// Ordered as the events of one source are: by version (0 where versions do not order it), by the source's own position,
 /// then by file and line. No two events of a source are equal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Stamp {
     version: i64,
     number: u64,

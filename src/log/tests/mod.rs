@@ -124,6 +124,7 @@ impl Logs {
             wants: Wants {
                 without: self.bad.as_ref(),
                 as_at: self.as_at,
+                history: false,
             },
         };
         read(&input, &Progress::default())
