@@ -3,7 +3,7 @@
 //! | where is …? | |
 //! | --- | --- |
 //! | [`read()`] | all of it: the configured logs in, [`Folded`] out |
-//! | `source` | where the lines come from: files, plain and compressed, as blocks of them |
+//! | `source` | where the lines come from: files, topics, tables of events, as blocks of lines |
 //! | [`mod@format`] | one decoder a format |
 //! | [`database`] | the pre-restore instance as a log |
 //! | [`hold`] | the orders that wait, where the hold is a file |

@@ -348,7 +348,11 @@ pub(super) fn read_source(
     if progress.is_cancelled() {
         return Err(Error::failed("stopped while reading the log").into());
     }
-    found.beginnings_gone(ix, source, input.wants.as_at);
+    let untimed = found.beginnings_gone(ix, source, input.wants.as_at);
+    total.warnings.extend(untimed.iter().map(|why| {
+        let title = &log.name;
+        format!("log {title}: {why}, and nothing is left of it: whether they were written after T is not known")
+    }));
     found.report(input, log, &unknown, total)?;
     for (entity, when) in found.truncated() {
         total.warnings.push(format!(
@@ -417,16 +421,21 @@ impl Found {
         self.timeless += other.timeless;
     }
 
-    /// Notes what is gone of the source's parts, unless all of it was before T: that the restore kept.
-    fn beginnings_gone(&mut self, ix: usize, source: &Source<'_>, t: Option<i64>) {
+    /// Notes what is gone of the source's parts, unless all of it was before T: that the restore kept. Of parts that hold
+    /// nothing any more it cannot be told: these are given back.
+    fn beginnings_gone(&mut self, ix: usize, source: &Source<'_>, t: Option<i64>) -> Vec<String> {
+        let mut untimed = Vec::new();
         for mut missing in source.missing() {
             // The event's own time where it has one; when a message was written is a little later.
             let first = self.beginnings.iter().find(|(part, _)| *part == missing.part);
             missing.until = first.and_then(|(_, at)| *at).or(missing.until);
-            if missing.until.zip(t).is_none_or(|(until, t)| until > t) {
-                self.gaps.push(SourceGap::shown(ix, missing));
+            match missing.until {
+                None => untimed.push(missing.why),
+                Some(until) if t.is_some_and(|t| until <= t) => {}
+                Some(_) => self.gaps.push(SourceGap::shown(ix, missing)),
             }
         }
+        untimed
     }
 
     /// Adds what was found to the total; fails where it shows that this is not the log that was meant.

@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub struct Kafka {
     pub port: u16,
     /// Holds the pipe whose end, however it comes, makes the watcher stop the broker.
-    watcher: Child,
+    _watcher: Child,
 }
 
 /// The broker shared by the tests of this binary.
@@ -68,7 +68,10 @@ impl Kafka {
             let begun = Instant::now();
             while begun.elapsed() < LIMIT {
                 if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                    return Self { port, watcher };
+                    return Self {
+                        port,
+                        _watcher: watcher,
+                    };
                 }
                 std::thread::sleep(Duration::from_millis(10));
             }
@@ -122,12 +125,6 @@ impl Kafka {
         let consumer: BaseConsumer = self.config().create().unwrap();
         let groups = consumer.fetch_group_list(None, LIMIT).unwrap();
         groups.groups().iter().map(|g| g.name().to_owned()).collect()
-    }
-
-    /// Stops the broker.
-    pub fn stop(mut self) {
-        drop(self.watcher.stdin.take());
-        self.watcher.wait().unwrap();
     }
 }
 

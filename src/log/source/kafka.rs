@@ -213,8 +213,8 @@ impl Topic {
             tap.missing(Missing {
                 part,
                 why: format!(
-                    "partition {} of topic {} begins at offset {}: the {} messages before it are deleted",
-                    p.id, self.name, p.low, p.low
+                    "partition {} of topic {} begins at offset {}: the messages before it are deleted",
+                    p.id, self.name, p.low
                 ),
                 until,
             });
