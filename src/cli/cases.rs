@@ -102,5 +102,7 @@ pub fn case_json(file: &CaseFile) -> Result<Json> {
         "missing": plain(serde_json::to_value(&found.missing))?,
         "blocked_by": found.blocked_by,
         "advice": plain(serde_json::to_value(&found.advice))?,
+        "outside": plain(serde_json::to_value(&found.outside))?,
+        "fits": plain(serde_json::to_value(&found.fits))?,
     }))
 }

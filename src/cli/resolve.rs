@@ -102,7 +102,7 @@ fn show(context: &mut Context<'_>, decide: &Decide, offer: &Offer) -> Result<u8>
         out.json(&json!({
             "case": decide.case, "verb": offer.verb, "dry_run": true, "what": offer.what, "refused": offer.refused,
             "kind": offer.kind, "undo": offer.undo, "steps": offer.steps, "evidence_wanted": offer.wanted,
-            "also": offer.also,
+            "also": offer.also, "asks": offer.asks,
         }))?;
     } else {
         out.line(&safe!(
@@ -116,6 +116,9 @@ fn show(context: &mut Context<'_>, decide: &Decide, offer: &Offer) -> Result<u8>
         }
         if let Some(wanted) = offer.wanted {
             out.line(&safe!("  evidence wanted: {}", Safe::ours(wanted)))?;
+        }
+        if let Some(asks) = &offer.asks {
+            out.line(&safe!("  first: {}; the answer is its --evidence", Safe::of(asks)))?;
         }
         for case in &offer.also {
             out.line(&safe!("  decides too: {}", Safe::id(case)))?;

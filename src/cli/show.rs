@@ -97,6 +97,30 @@ fn lines(file: &CaseFile, schema: &Schema) -> Vec<Safe<'static>> {
     if let Some(advice) = &found.advice {
         lines.push(safe!("advice: {}, {}", advice.verb.name(), own(&advice.why)));
     }
+    for fit in &found.fits {
+        lines.push(safe!(
+            "instead of {} fits {}",
+            target(&fit.missing),
+            Safe::of(&fit.to.join(", "))
+        ));
+    }
+    for outside in &found.outside {
+        let at = outside.at.as_deref().map_or_else(String::new, |at| format!(" {at}"));
+        let by = outside
+            .evidence
+            .as_ref()
+            .map_or_else(String::new, |e| format!("  {}", event(e)));
+        let again = if outside.again { ", would run again" } else { "" };
+        lines.push(safe!(
+            "outside {} {}{}{}: {}{}",
+            own(&outside.name),
+            outside.state.name(),
+            own(&at),
+            again,
+            own(&outside.why),
+            own(&by)
+        ));
+    }
     for row in &found.family {
         family(row, schema, &mut lines);
     }

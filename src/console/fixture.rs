@@ -3,7 +3,7 @@
 use super::model::case::{Choice, Loaded, Way};
 use super::model::diff::{Group, Tally};
 use super::model::{Model, Scan, Setup, Source};
-use crate::domain::case::{Advice, FamilyField, FamilyRef, FamilyRow, FoundCase, State, Verb};
+use crate::domain::case::{Advice, FamilyField, FamilyRef, FamilyRow, FoundCase, Happened, Outside, State, Verb};
 use crate::domain::finding::{Evidence, FieldDiff, Finding, Kind, Missing, RowState};
 use crate::domain::gate::{Check, Gate, Light, Question};
 use crate::domain::phase::{Phase, PhaseLine, PhaseState};
@@ -216,6 +216,7 @@ fn finding(entity: &str, key: &str, kind: Kind, evidence: Vec<Evidence>) -> Find
         evidence,
         rows: Vec::new(),
         moved_to: None,
+        other: None,
     }
 }
 
@@ -229,6 +230,18 @@ fn field(name: &str, restored: Option<&str>, log: &str, by: Evidence) -> FamilyF
         log,
         by: Some(by),
         coarse: None,
+    }
+}
+
+fn outside(name: &str, state: Happened, at: Option<&str>) -> Outside {
+    Outside {
+        item: None,
+        name: name.to_owned(),
+        state,
+        at: at.map(str::to_owned),
+        why: "the log".to_owned(),
+        evidence: None,
+        again: false,
     }
 }
 
@@ -323,12 +336,17 @@ pub fn orphan() -> CaseFile {
                 key: "12".to_owned(),
             }],
             blocked_by: vec!["order:41".to_owned()],
+            held: false,
             dies_at: None,
             advice: Some(Advice {
                 verb: Verb::Park,
                 why: "inventory item 12 was lost with SFO-77, which is decided first".to_owned(),
             }),
-            outside: Vec::new(),
+            outside: vec![
+                outside("billing.activate", Happened::Done, Some("2026-11-22T14:08:59Z")),
+                outside("hlr.provision", Happened::Done, Some("2026-11-22T14:09:04Z")),
+                outside("mail.confirm", Happened::Unknown, None),
+            ],
             fits: Vec::new(),
             family,
         })
@@ -371,6 +389,7 @@ pub fn regressed() -> CaseFile {
         findings: vec![row, doubt],
         missing: vec![],
         blocked_by: vec![],
+        held: false,
         dies_at: None,
         advice: Some(Advice {
             verb: Verb::Reapply,
@@ -443,6 +462,7 @@ pub fn choices() -> Vec<Choice> {
             back: Some("undo takes the to-do back".to_owned()),
             steps: vec![format!("{} SFM-12 in the order system", verb.name())],
             wanted: (verb != Verb::Keep).then(|| "the order's state after it".to_owned()),
+            asks: None,
             also: if verb == Verb::Reapply {
                 vec!["order:41".to_owned()]
             } else {

@@ -237,7 +237,8 @@ pub struct Outside {
 pub struct Fit {
     /// The reference.
     pub missing: Missing,
-    /// Keys of the rows that fit it by identity or by asset reference.
+    /// What the referring column could say instead: of each row that fits by identity or by asset reference its key, or
+    /// the value of the column referred to.
     pub to: Vec<String>,
 }
 
@@ -284,6 +285,9 @@ pub struct FoundCase {
     pub missing: Vec<Missing>,
     /// Cases that would bring the missing rows back, the first to decide first.
     pub blocked_by: Vec<String>,
+    /// It waits in the hold.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
     /// When a held, unrescued order may be lost; RFC 3339.
     pub dies_at: Option<String>,
     /// The scan's suggestion.

@@ -171,4 +171,7 @@ pub struct Finding {
     /// The key under which a `moved` row is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved_to: Option<String>,
+    /// The key of the other order, for `half_superseded`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<String>,
 }

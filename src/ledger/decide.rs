@@ -283,6 +283,11 @@ impl Tx<'_> {
             Some(Offer { refused: Some(why), .. }) => {
                 return Err(Error::refused(format!("{} {}: {why}", verb.name(), d.case)).into());
             }
+            Some(Offer { asks: Some(asks), .. }) if d.evidence.as_ref().is_none_or(|e| e.trim().is_empty()) => {
+                return Err(Error::refused(format!("{} {}: first {asks}", verb.name(), d.case))
+                    .cure("give the answer, and whose it is: --evidence TEXT")
+                    .into());
+            }
             Some(offer) => offer.also,
             None => Vec::new(),
         };

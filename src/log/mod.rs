@@ -10,11 +10,12 @@
 //! | `fold` | the newest value of every column of every key |
 //! | `gaps` | what the sources left out, and the rows that it concerns |
 //! | `wants` | which second readings are kept: without the bad change, as at T |
-//! | [`hold`] | the orders that wait in the hold |
+//! | [`outside`] | what other systems export of their own work |
 
 pub mod database;
 pub mod format;
 pub mod hold;
+pub mod outside;
 
 mod again;
 mod columns;

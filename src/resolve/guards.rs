@@ -4,7 +4,7 @@
 
 use super::steps::{self, Act};
 use crate::config::EffectConfig;
-use crate::domain::case::{FamilyRow, State, Verb};
+use crate::domain::case::{FamilyRow, FoundCase, Happened, State, Verb};
 use crate::domain::finding::{Finding, Kind, Missing};
 use crate::domain::queue::CaseFile;
 use crate::domain::schema::{ORDER, Schema};
@@ -33,6 +33,9 @@ pub struct Offer {
     pub steps: Vec<String>,
     /// The evidence that closes the to-do, in words; `None` where there is no to-do.
     pub wanted: Option<&'static str>,
+    /// What must be asked before, and answered with the decision (`--evidence`): nobody knows whether it would be done
+    /// twice.
+    pub asks: Option<String>,
     /// Other cases that it decides too, because it writes their rows.
     pub also: Vec<String>,
     /// The scan advises it.
@@ -70,16 +73,44 @@ pub const RULES: &[(&[Verb], Rule)] = &[
     (&[Verb::Reapply], nothing_differs),
     (&[Verb::Resubmit], still_in_the_hold),
     (&[Verb::Resubmit], order_is_there),
+    (&[Verb::Resubmit], effect_is_done),
     (&[Verb::Resubmit], order_is_nowhere),
     (&[Verb::Resubmit], others_come_first),
     (&[Verb::Relink], nothing_is_missing),
     (&[Verb::Complete], nothing_was_under_way),
     (&[Verb::Cancel], only_in_the_hold),
+    (&[Verb::Cancel], service_would_live_on),
     (&[Verb::Cancel], no_state_counts_as_cancelled),
 ];
 
 /// A case with what the rules ask of it again and again.
+#[derive(Debug, Clone)]
 pub struct Facts<'a> {
+    /// The case.
+    pub found: &'a FoundCase,
+    /// The site's entities.
+    pub schema: &'a Schema,
+    /// The undecided cases that it waits for, transitively, the first to decide first.
+    pub undecided: Vec<&'a FoundCase>,
+    /// What was decided on the others: their labels and verbs.
+    pub settled: Vec<(&'a str, Verb)>,
+    /// The ids of those of these cases on which something was decided before.
+    pub touched: Vec<&'a str>,
+}
+
+impl Facts<'_> {
+    /// The first rule against a verb, whoever asks.
+    pub fn why_not(&self, verb: Verb) -> Option<String> {
+        RULES
+            .iter()
+            .filter(|(verbs, _)| verbs.contains(&verb))
+            .find_map(|(_, rule)| rule(self))
+    }
+}
+
+/// A case as one person sees it.
+struct Asked<'a> {
+    facts: Facts<'a>,
     file: &'a CaseFile,
     around: Around<'a>,
     undecided: Vec<&'a CaseFile>,
@@ -87,15 +118,33 @@ pub struct Facts<'a> {
 
 /// One offer for each verb, in the order of [`Verb::ALL`].
 pub fn offers(file: &CaseFile, around: Around<'_>) -> Vec<Offer> {
-    let facts = Facts {
+    let undecided: Vec<&CaseFile> = around.waits_for.iter().filter(|c| c.state.is_decidable()).collect();
+    let decided = around
+        .waits_for
+        .iter()
+        .filter(|c| !c.state.is_decidable() && c.state != State::Gone);
+    let asked = Asked {
+        facts: Facts {
+            found: &file.found,
+            schema: around.schema,
+            undecided: undecided.iter().map(|c| &c.found).collect(),
+            settled: decided
+                .filter_map(|c| Some((c.found.label.as_str(), c.decision.as_ref()?.verb)))
+                .collect(),
+            touched: std::iter::once(file)
+                .chain(around.waits_for)
+                .filter(|c| c.decision.is_some())
+                .map(|c| c.found.id.as_str())
+                .collect(),
+        },
         file,
         around,
-        undecided: around.waits_for.iter().filter(|c| c.state.is_decidable()).collect(),
+        undecided,
     };
-    Verb::ALL.into_iter().map(|verb| facts.offer(verb)).collect()
+    Verb::ALL.into_iter().map(|verb| asked.offer(verb)).collect()
 }
 
-impl Facts<'_> {
+impl Asked<'_> {
     fn offer(&self, verb: Verb) -> Offer {
         let also: Vec<String> = match verb {
             Verb::Reapply => self.undecided.iter().map(|c| c.found.id.clone()).collect(),
@@ -122,6 +171,11 @@ impl Facts<'_> {
             undo: UNDO,
             steps,
             wanted: wanted(verb),
+            asks: match verb {
+                // An answer may turn out either way, so the verb is not refused: it takes the answer.
+                Verb::Resubmit => steps::question(case),
+                _ => None,
+            },
             also,
             advised: case.advice.as_ref().is_some_and(|a| a.verb == verb),
         }
@@ -144,11 +198,7 @@ impl Facts<'_> {
                 effect.kind
             ));
         }
-        let own = RULES
-            .iter()
-            .filter(|(verbs, _)| verbs.contains(&verb))
-            .find_map(|(_, rule)| rule(self));
-        own.or_else(|| match verb {
+        self.facts.why_not(verb).or_else(|| match verb {
             Verb::Reapply => self.chain_is_not_mine(),
             _ => None,
         })
@@ -179,8 +229,8 @@ impl Facts<'_> {
             Verb::Reapply => self.reapply_words(),
             Verb::Resubmit => format!("send {label} to the order intake again"),
             Verb::Relink => {
-                let missing: Vec<String> = case.missing.iter().map(missing_words).collect();
-                format!("point at another row instead of {}", missing.join(", "))
+                let missing: Vec<String> = case.missing.iter().map(|m| instead(case, m)).collect();
+                missing.join("; ")
             }
             Verb::Complete => "done outside: write the evidence".to_owned(),
             Verb::Supersede => format!("another order did what {label} should: name it"),
@@ -237,30 +287,32 @@ impl Facts<'_> {
             format!("{}: {rows} {plural}", acts.join("; "))
         }
     }
+}
+
+impl Facts<'_> {
+    /// The undecided cases that it waits for, and itself.
+    fn cases(&self) -> impl Iterator<Item = &FoundCase> {
+        self.undecided.iter().copied().chain([self.found])
+    }
 
     fn is_held(&self) -> bool {
-        self.file.found.id.starts_with("held:")
+        self.found.held || self.found.id.starts_with("held:")
     }
 
     fn order_row(&self) -> Option<&FamilyRow> {
-        let key = self.file.found.order.as_deref()?;
-        self.file
-            .found
-            .family
-            .iter()
-            .find(|r| r.entity == ORDER && r.key == key)
+        let key = self.found.order.as_deref()?;
+        self.found.family.iter().find(|r| r.entity == ORDER && r.key == key)
     }
 
     fn row_of_kind(&self, kind: Kind) -> Option<String> {
-        let case = &self.file.found;
+        let case = self.found;
         let f = case.findings.iter().find(|f| f.kind == kind)?;
         Some(steps::name(case, &f.entity, &f.key))
     }
 
     /// Whether one of these cases re-creates what is missing.
     fn is_brought_back(&self, missing: &Missing) -> bool {
-        self.undecided.iter().copied().chain([self.file]).any(|c| {
-            let case = &c.found;
+        self.cases().any(|case| {
             case.findings
                 .iter()
                 .filter(|f| f.kind == Kind::Lost && f.entity == missing.entity)
@@ -345,6 +397,22 @@ pub fn not_decidable(state: State) -> String {
     }
 }
 
+/// What a reference could name instead of the row that is not there.
+fn instead(case: &FoundCase, missing: &Missing) -> String {
+    const MOST: usize = 3;
+    let words = missing_words(missing);
+    let fit = case.fits.iter().find(|f| f.missing == *missing);
+    match fit.map(|f| &f.to[..]) {
+        None | Some([]) => format!("no row is known that fits {words}: name one"),
+        Some([one]) => format!("{one} fits instead of {words}"),
+        Some(many) => {
+            let more = if many.len() > MOST { ", …" } else { "" };
+            let first: Vec<&str> = many.iter().take(MOST).map(String::as_str).collect();
+            format!("{} rows fit instead of {words}: {}{more}", many.len(), first.join(", "))
+        }
+    }
+}
+
 fn missing_words(m: &Missing) -> String {
     let entity = m.entity.replace('_', " ");
     match &m.column {
@@ -354,13 +422,12 @@ fn missing_words(m: &Missing) -> String {
 }
 
 fn no_order_owns_it(f: &Facts<'_>) -> Option<String> {
-    (f.file.found.order.is_none() && !f.is_held()).then(|| "no order owns this row".to_owned())
+    (f.found.order.is_none() && !f.is_held()).then(|| "no order owns this row".to_owned())
 }
 
 /// What the restore undid on purpose must not come back through the log's state.
 fn bad_change_would_repeat(f: &Facts<'_>) -> Option<String> {
-    let cases = f.undecided.iter().copied().chain([f.file]);
-    let (row, did) = cases.filter_map(|c| c.found.rests_on_bad()).next()?;
+    let (row, did) = f.cases().filter_map(FoundCase::rests_on_bad).next()?;
     let entity = row.entity.replace('_', " ");
     Some(format!(
         "the bad change {did} {entity} {}: reapplying would repeat it",
@@ -369,23 +436,21 @@ fn bad_change_would_repeat(f: &Facts<'_>) -> Option<String> {
 }
 
 fn key_was_reused(f: &Facts<'_>) -> Option<String> {
-    let cases = f.undecided.iter().copied().chain([f.file]);
-    cases
-        .flat_map(|c| c.found.findings.iter().map(move |x| (c, x)))
+    f.cases()
+        .flat_map(|c| c.findings.iter().map(move |x| (c, x)))
         .find(|(_, x)| x.kind == Kind::Collided)
         .map(|(c, x)| {
-            let name = steps::name(&c.found, &x.entity, &x.key);
+            let name = steps::name(c, &x.entity, &x.key);
             format!("the key of {name} was reused: nothing is written under it")
         })
 }
 
 fn came_back_by_itself(f: &Facts<'_>) -> Option<String> {
-    let cases = f.undecided.iter().copied().chain([f.file]);
-    cases
-        .flat_map(|c| c.found.findings.iter().map(move |x| (c, x)))
+    f.cases()
+        .flat_map(|c| c.findings.iter().map(move |x| (c, x)))
         .find(|(_, x)| x.kind == Kind::Moved)
         .map(|(c, x)| {
-            let name = steps::name(&c.found, &x.entity, &x.key);
+            let name = steps::name(c, &x.entity, &x.key);
             format!(
                 "{name} came back by itself as {}",
                 x.moved_to.as_deref().unwrap_or("another row")
@@ -394,13 +459,9 @@ fn came_back_by_itself(f: &Facts<'_>) -> Option<String> {
 }
 
 /// The rows that it would write, of all the cases that it writes, with their findings.
-fn written<'f>(f: &'f Facts<'_>) -> impl Iterator<Item = (&'f CaseFile, &'f Finding)> {
-    let cases = f.undecided.iter().copied().chain([f.file]);
-    cases.flat_map(|c| {
-        steps::writes(&c.found, f.around.schema)
-            .into_iter()
-            .map(move |(_, x)| (c, x))
-    })
+fn written<'f>(f: &'f Facts<'_>) -> impl Iterator<Item = (&'f FoundCase, &'f Finding)> {
+    f.cases()
+        .flat_map(|c| steps::writes(c, f.schema).into_iter().map(move |(_, x)| (c, x)))
 }
 
 /// Under the key of a lost row stands one that came after the opening, and nobody decided to put it there: without an
@@ -408,13 +469,15 @@ fn written<'f>(f: &'f Facts<'_>) -> impl Iterator<Item = (&'f CaseFile, &'f Find
 fn appeared_since_the_opening(f: &Facts<'_>) -> Option<String> {
     let (case, x) = written(f).find(|(c, x)| {
         let is_told = f
-            .around
             .schema
             .index(&x.entity)
-            .is_some_and(|ix| !f.around.schema.entities[ix].identity.is_empty());
-        x.kind == Kind::Regressed && x.there_at_opening == Some(false) && !is_told && c.decision.is_none()
+            .is_some_and(|ix| !f.schema.entities[ix].identity.is_empty());
+        x.kind == Kind::Regressed
+            && x.there_at_opening == Some(false)
+            && !is_told
+            && !f.touched.contains(&c.id.as_str())
     })?;
-    let name = steps::name(&case.found, &x.entity, &x.key);
+    let name = steps::name(case, &x.entity, &x.key);
     Some(format!(
         "{name} appeared after the opening, and cannot be told from a new row that took its key: nothing is written over it"
     ))
@@ -425,7 +488,7 @@ fn went_past_the_log(f: &Facts<'_>) -> Option<String> {
     written(f)
         .filter(|(_, x)| x.kind == Kind::Regressed && x.since_opening)
         .find_map(|(c, x)| {
-            let entity = &f.around.schema.entities[f.around.schema.index(&x.entity)?];
+            let entity = &f.schema.entities[f.schema.index(&x.entity)?];
             let state = entity.state.as_deref()?;
             let field = x.fields.iter().find(|d| d.name == state)?;
             let place = |v: &serde_json::Value| entity.states.iter().position(|s| Some(s.as_str()) == v.as_str());
@@ -433,7 +496,7 @@ fn went_past_the_log(f: &Facts<'_>) -> Option<String> {
             (now > log).then(|| {
                 format!(
                     "{} went on to {} since the opening, past the log's {}: it would be set back",
-                    steps::name(&c.found, &x.entity, &x.key),
+                    steps::name(c, &x.entity, &x.key),
                     entity.states[now],
                     entity.states[log]
                 )
@@ -444,63 +507,61 @@ fn went_past_the_log(f: &Facts<'_>) -> Option<String> {
 /// A case that it waits for was decided in a way that does not bring the row back. A resubmitted order comes back under
 /// another key.
 fn blocker_will_not_come_back(f: &Facts<'_>) -> Option<String> {
-    f.around
-        .waits_for
+    f.settled
         .iter()
-        .filter(|c| !c.state.is_decidable() && c.state != State::Gone)
-        .filter_map(|c| Some((c, c.decision.as_ref()?.verb)))
-        .find(|(_, verb)| matches!(verb, Verb::Keep | Verb::Cancel | Verb::Supersede | Verb::Resubmit))
-        .map(|(c, verb)| {
-            format!(
-                "{} was decided {}: what it needs will not come back",
-                c.found.label,
-                verb.name()
-            )
-        })
+        .find(|(_, verb)| leaves_it_lost(*verb))
+        .map(|(label, verb)| format!("{label} was decided {}: what it needs will not come back", verb.name()))
+}
+
+/// Whether what a case would bring back stays lost by this decision on it.
+pub const fn leaves_it_lost(verb: Verb) -> bool {
+    matches!(verb, Verb::Keep | Verb::Cancel | Verb::Supersede | Verb::Resubmit)
 }
 
 fn nothing_brings_it_back(f: &Facts<'_>) -> Option<String> {
     // A case that is decided already brings its rows back by its own decision.
-    let waits = !f.around.waits_for.is_empty();
-    let missing = f.file.found.missing.iter().find(|m| !f.is_brought_back(m));
+    let waits = !f.undecided.is_empty() || !f.settled.is_empty();
+    let missing = f.found.missing.iter().find(|m| !f.is_brought_back(m));
     missing
         .filter(|_| !waits)
         .map(|m| format!("the log brings no {} back", missing_words(m)))
 }
 
 fn nothing_differs(f: &Facts<'_>) -> Option<String> {
-    let writes = |c: &CaseFile| !steps::writes(&c.found, f.around.schema).is_empty();
-    (!writes(f.file) && !f.undecided.iter().any(|c| writes(c))).then(|| "no row of it differs from the log".to_owned())
+    let writes = f.cases().any(|c| !steps::writes(c, f.schema).is_empty());
+    (!writes).then(|| "no row of it differs from the log".to_owned())
 }
 
 fn still_in_the_hold(f: &Facts<'_>) -> Option<String> {
-    let expired = f.file.found.findings.iter().any(|x| x.kind == Kind::Expired);
+    let expired = f.found.findings.iter().any(|x| x.kind == Kind::Expired);
     (f.is_held() && !expired).then(|| "still in the hold: it is sent from there".to_owned())
 }
 
 fn order_is_there(f: &Facts<'_>) -> Option<String> {
     let row = f.order_row()?;
-    let label = &f.file.found.label;
+    let label = &f.found.label;
     if row.kinds.contains(&Kind::Moved) {
         return Some(format!("{label} came back by itself: it would be done twice"));
     }
     (row.restored && !row.kinds.contains(&Kind::Collided)).then(|| format!("{label} is there: it would be done twice"))
 }
 
+fn effect_is_done(f: &Facts<'_>) -> Option<String> {
+    let done = f.found.outside.iter().find(|o| o.state == Happened::Done)?;
+    Some(format!("{} is DONE: resubmitting would repeat it", done.name))
+}
+
 fn order_is_nowhere(f: &Facts<'_>) -> Option<String> {
     let known = f.is_held() || f.order_row().is_some_and(|r| r.log == Some(true));
-    (!known).then(|| format!("the log has no order {}", f.file.found.label))
+    (!known).then(|| format!("the log has no order {}", f.found.label))
 }
 
 fn others_come_first(f: &Facts<'_>) -> Option<String> {
-    f.undecided
-        .first()
-        .map(|c| format!("{} must come back first", c.found.label))
+    f.undecided.first().map(|c| format!("{} must come back first", c.label))
 }
 
 fn nothing_is_missing(f: &Facts<'_>) -> Option<String> {
-    f.file
-        .found
+    f.found
         .missing
         .is_empty()
         .then(|| "it refers to nothing that is missing".to_owned())
@@ -524,12 +585,23 @@ fn only_in_the_hold(f: &Facts<'_>) -> Option<String> {
         .then(|| "it is in the hold only: there is no order to cancel".to_owned())
 }
 
+/// Whether the order ends a service.
+pub fn disconnects(case: &FoundCase) -> bool {
+    let words = ["disconnect", "delete", "cease"];
+    words.iter().any(|word| case.action.eq_ignore_ascii_case(word))
+}
+
+fn service_would_live_on(f: &Facts<'_>) -> Option<String> {
+    let orphaned = f.row_of_kind(Kind::Orphaned).is_some();
+    let ended = f.found.outside.iter().any(|o| o.state == Happened::Done);
+    (orphaned && !ended && disconnects(f.found)).then(|| {
+        let label = &f.found.label;
+        format!("{label} ends a service that still lives: dropped, it would live on and be billed")
+    })
+}
+
 fn no_state_counts_as_cancelled(f: &Facts<'_>) -> Option<String> {
-    let order = f
-        .around
-        .schema
-        .index(ORDER)
-        .and_then(|ix| f.around.schema.entities.get(ix));
+    let order = f.schema.index(ORDER).and_then(|ix| f.schema.entities.get(ix));
     order
         .is_none_or(|o| o.cancelled.is_empty())
         .then(|| "no state is configured as cancelled, so it could not be proven".to_owned())

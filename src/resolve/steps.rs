@@ -1,6 +1,6 @@
 //! The to-do behind a verb: what changes in the order system, row by row, in words for the person who does it.
 
-use crate::domain::case::{FamilyRow, FoundCase};
+use crate::domain::case::{FamilyRow, FoundCase, Happened, Outside};
 use crate::domain::finding::{Finding, Kind};
 use crate::domain::schema::{Entity, ORDER, Schema};
 use serde_json::Value as Json;
@@ -86,6 +86,28 @@ pub fn name(case: &FoundCase, entity: &str, key: &str) -> String {
     } else {
         format!("{} {key}", entity.replace('_', " "))
     }
+}
+
+/// Whom to ask what, where something that happened outside is not known: `ask billing whether billing.activate of SFO-77
+/// happened (started at 14:08:59Z, no answer in the log)`.
+pub fn question(case: &FoundCase) -> Option<String> {
+    const MOST: usize = 3;
+    let open: Vec<&Outside> = case.outside.iter().filter(|o| o.state == Happened::Unknown).collect();
+    let mut asked: Vec<String> = open
+        .iter()
+        .take(MOST)
+        .map(|o| {
+            let whom = match o.name.split_once('.') {
+                Some((system, _)) => system.to_owned(),
+                None => format!("whoever runs {}", o.name),
+            };
+            format!("ask {whom} whether {} of {} happened ({})", o.name, case.label, o.why)
+        })
+        .collect();
+    if open.len() > MOST {
+        asked.push(format!("and {} more", open.len() - MOST));
+    }
+    (!asked.is_empty()).then(|| asked.join("; "))
 }
 
 /// One line a row: `insert om.orders 41: SFO-77, New, Activated`.

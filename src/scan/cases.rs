@@ -1,11 +1,13 @@
 //! Findings put together: a case for each order, or for each row that no order owns.
 
 use super::family::Families;
+use super::fits::{Beside, Fits};
 use super::owners::Owners;
 use super::refs::{Refers, Targets};
-use super::{InDoubt, Orders, RowFinding, RowId, Scan, advice, chain};
+use super::supersede::{Half, Supersedes};
+use super::{InDoubt, Orders, RowFinding, RowId, Scan, chain};
 use crate::domain::Result;
-use crate::domain::case::{FamilyField, FamilyRef, FamilyRow, FoundCase};
+use crate::domain::case::{FamilyField, FamilyRef, FamilyRow, Fit, FoundCase};
 use crate::domain::finding::{Finding, Kind, Missing, RowState};
 use crate::domain::schema::{ORDER, ORDER_ITEM};
 use crate::domain::value::{self, ColumnType, LogKind, LogValue};
@@ -23,6 +25,9 @@ pub(super) fn by_key(a: &str, b: &str) -> Ordering {
     }
 }
 
+/// For each case what it lacks, and the cases that bring it back.
+pub(super) type Brought = HashMap<String, Vec<(Missing, Vec<String>)>>;
+
 /// A case being put together.
 #[derive(Default)]
 struct Draft {
@@ -31,6 +36,8 @@ struct Draft {
     rows: Vec<RowFinding>,
     in_doubt: Vec<RowState>,
     refers: Vec<Refers>,
+    beside: Vec<Beside>,
+    half: Option<Half>,
 }
 
 impl Draft {
@@ -40,11 +47,13 @@ impl Draft {
     }
 }
 
-/// Cases, who waits for whom, and what each would bring back that others wait for.
+/// Cases, who waits for whom, what each would bring back that others wait for, and what they were told from.
 pub(super) struct Assembled {
     pub cases: Vec<FoundCase>,
     pub waits: BTreeMap<String, Vec<String>>,
-    pub brought: HashMap<String, BTreeMap<String, Missing>>,
+    pub brought: Brought,
+    pub families: Families,
+    pub supersedes: Supersedes,
 }
 
 impl<R: Restored> Scan<'_, R> {
@@ -60,7 +69,9 @@ impl<R: Restored> Scan<'_, R> {
         let Assembled {
             mut cases,
             mut waits,
-            mut brought,
+            brought,
+            families,
+            supersedes,
         } = self.assemble(findings, in_doubt, held, None).await?;
         if let Some(clean) = clean {
             self.undone_orders(&mut cases, clean, in_doubt, held).await?;
@@ -73,13 +84,9 @@ impl<R: Restored> Scan<'_, R> {
         }
         for case in &mut cases {
             case.blocked_by = waits.remove(&case.id).unwrap_or_default();
-            let brought = brought.remove(&case.id).unwrap_or_default();
-            let first = case
-                .blocked_by
-                .first()
-                .and_then(|id| Some((id.as_str(), brought.get(id)?)));
-            case.advice = advice::advise(case, first);
         }
+        self.outside(&mut cases, &families)?;
+        self.advise(&mut cases, &families, &supersedes, &brought);
         Ok(cases)
     }
 
@@ -92,6 +99,7 @@ impl<R: Restored> Scan<'_, R> {
         only: Option<&HashSet<String>>,
     ) -> Result<Assembled> {
         let mut owners = Owners::default();
+        let supersedes = self.supersedes(&findings).await?;
         let (mut drafts, single) = self.drafts(&mut owners, findings, in_doubt).await?;
         for rows in drafts
             .values_mut()
@@ -103,6 +111,11 @@ impl<R: Restored> Scan<'_, R> {
             }
         }
         drafts.retain(|_, d| !d.rows.is_empty() || !d.in_doubt.is_empty());
+        for (order, half) in &supersedes.halves {
+            let draft = drafts.entry(format!("{ORDER}:{order}")).or_default();
+            draft.order = Some(order.clone());
+            draft.half = Some(half.clone());
+        }
         let known = self.known_orders(held).await?;
         for (n, order) in known.iter().enumerate() {
             let id = match order {
@@ -121,7 +134,7 @@ impl<R: Restored> Scan<'_, R> {
         let orders: Orders = drafts.values().filter_map(|d| d.order.clone()).collect();
         let families = self.families(&mut owners, &orders, &single).await?;
         for draft in drafts.values_mut() {
-            draft.refers = self.refers_of_case(draft, &families, held)?;
+            self.refers_of_case(draft, &families, held)?;
             self.progress.add(1);
         }
         let collided: HashSet<RowId> = drafts
@@ -132,7 +145,9 @@ impl<R: Restored> Scan<'_, R> {
             .collect();
         let all: Vec<Refers> = drafts.values().flat_map(|d| d.refers.iter().cloned()).collect();
         let targets = self.look_up(&all, &collided).await?;
-        drop(all);
+        let missing: Vec<Refers> = all.into_iter().filter(|r| targets.is_missing(r)).collect();
+        let beside: Vec<Beside> = drafts.values().flat_map(|d| d.beside.iter().cloned()).collect();
+        let fits = self.fits(&missing, &beside, &targets).await?;
         // A reference by another column than the key is also mended by giving a row that is there its column back.
         let brings: HashMap<RowId, String> = drafts
             .iter()
@@ -141,26 +156,38 @@ impl<R: Restored> Scan<'_, R> {
             .map(|(id, f)| ((f.entity, f.key.clone()), id.clone()))
             .collect();
         let mut waits: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let mut brought: HashMap<String, BTreeMap<String, Missing>> = HashMap::new();
+        let mut brought = Brought::new();
         let mut cases = Vec::new();
         for (id, draft) in drafts {
-            // Who brings back what: the first missing row, for each case that would.
+            // Who brings back what.
             let mut blockers: BTreeMap<String, Missing> = BTreeMap::new();
+            let mut by_each = Vec::new();
             for refers in draft.refers.iter().filter(|r| targets.is_missing(r)) {
-                let by = targets.rows(refers).iter().filter_map(|row| brings.get(row));
-                for blocker in by.filter(|blocker| **blocker != id) {
-                    blockers.entry(blocker.clone()).or_insert_with(|| self.missing(refers));
+                let by: Vec<&String> = targets.rows(refers).iter().filter_map(|row| brings.get(row)).collect();
+                for blocker in by.iter().filter(|blocker| ***blocker != id) {
+                    blockers
+                        .entry((*blocker).clone())
+                        .or_insert_with(|| self.missing(refers));
                 }
+                by_each.push((self.missing(refers), by.into_iter().cloned().collect()));
             }
-            if let Some(case) = self.finish(id, draft, &families, &targets, held)? {
+            if let Some(case) = self.finish(id, draft, &families, (&targets, &fits), held)? {
                 if !blockers.is_empty() {
-                    waits.insert(case.id.clone(), blockers.keys().cloned().collect());
-                    brought.insert(case.id.clone(), blockers);
+                    waits.insert(case.id.clone(), blockers.into_keys().collect());
+                }
+                if !by_each.is_empty() {
+                    brought.insert(case.id.clone(), by_each);
                 }
                 cases.push(case);
             }
         }
-        Ok(Assembled { cases, waits, brought })
+        Ok(Assembled {
+            cases,
+            waits,
+            brought,
+            families,
+            supersedes,
+        })
     }
 
     /// Groups findings by case; the second result is the rows that stand for themselves.
@@ -195,10 +222,10 @@ impl<R: Restored> Scan<'_, R> {
     }
 
     /// References are asked of every order with a row finding and of every held one.
-    fn refers_of_case(&self, draft: &Draft, families: &Families, held: &[HeldOrder]) -> Result<Vec<Refers>> {
-        let mut refers = Vec::new();
+    fn refers_of_case(&self, draft: &mut Draft, families: &Families, held: &[HeldOrder]) -> Result<()> {
+        let mut rows = Vec::new();
         if let Some(n) = draft.held {
-            refers.extend(self.held_refers(&held[n])?);
+            rows.extend(self.held_refers(&held[n])?);
         }
         if !draft.rows.is_empty() || draft.held.is_some() {
             for (entity, key) in draft
@@ -208,10 +235,14 @@ impl<R: Restored> Scan<'_, R> {
                 .into_iter()
                 .flatten()
             {
-                refers.extend(self.refers(*entity, key, families)?);
+                rows.push(self.refers(*entity, key, families)?);
             }
         }
-        Ok(refers)
+        for refers in rows {
+            draft.beside.extend(self.beside(&refers)?);
+            draft.refers.extend(refers);
+        }
+        Ok(())
     }
 
     /// The case as the ledger gets it; `None` where there is nothing to decide (a held order that lacks nothing).
@@ -220,7 +251,7 @@ impl<R: Restored> Scan<'_, R> {
         id: String,
         mut draft: Draft,
         families: &Families,
-        targets: &Targets,
+        (targets, fits): (&Targets, &Fits),
         held: &[HeldOrder],
     ) -> Result<Option<FoundCase>> {
         draft.rows.sort_by(|a, b| {
@@ -239,6 +270,17 @@ impl<R: Restored> Scan<'_, R> {
             .filter(|r| targets.is_missing(r))
             .map(|r| self.missing(r))
             .collect();
+        let mut fit: Vec<Fit> = Vec::new();
+        for refers in draft.refers.iter().filter(|r| targets.is_missing(r)) {
+            if let Some(to) = fits.get(&refers.target)
+                && !fit.iter().any(|f| f.missing == self.missing(refers))
+            {
+                fit.push(Fit {
+                    missing: self.missing(refers),
+                    to: to.clone(),
+                });
+            }
+        }
         let held = draft.held.map(|n| &held[n]);
         let single = draft
             .rows
@@ -277,12 +319,19 @@ impl<R: Restored> Scan<'_, R> {
             evidence: Vec::new(),
             rows,
             moved_to: None,
+            other: None,
         };
         if !draft.in_doubt.is_empty() {
             findings.push(order_finding(Kind::InDoubt, std::mem::take(&mut draft.in_doubt)));
         }
         if !missing.is_empty() {
             findings.push(order_finding(Kind::Orphaned, Vec::new()));
+        }
+        if let Some(half) = draft.half {
+            findings.push(Finding {
+                other: Some(half.other.into()),
+                ..order_finding(Kind::HalfSuperseded, Vec::new())
+            });
         }
         if findings.is_empty() {
             return Ok(None);
@@ -315,10 +364,11 @@ impl<R: Restored> Scan<'_, R> {
             missing: missing.into_iter().collect(),
             blocked_by: Vec::new(),
             // Messages of a hold file stay whatever their age; a broker's deadline comes with the hold on Kafka.
+            held: held.is_some(),
             dies_at: None,
             advice: None,
             outside: Vec::new(),
-            fits: Vec::new(),
+            fits: fit,
             family,
         }))
     }
@@ -335,6 +385,7 @@ impl<R: Restored> Scan<'_, R> {
             evidence: found.evidence,
             rows: Vec::new(),
             moved_to: found.moved_to.map(Into::into),
+            other: None,
         }
     }
 

@@ -69,13 +69,11 @@ impl<R: Restored> Scan<'_, R> {
         label.map(|label| Ok((entity, self.column(entity, label)?))).transpose()
     }
 
-    /// What a held order and its items refer to.
-    pub(super) fn held_refers(&self, held: &HeldOrder) -> Result<Vec<Refers>> {
-        let mut out = self.refers_of_columns(ORDER, &held.state)?;
-        for item in &held.items {
-            out.extend(self.refers_of_columns(ORDER_ITEM, item)?);
-        }
-        Ok(out)
+    /// What a held order and its items refer to, row by row.
+    pub(super) fn held_refers(&self, held: &HeldOrder) -> Result<Vec<Vec<Refers>>> {
+        let order = self.refers_of_columns(ORDER, &held.state);
+        let items = held.items.iter().map(|item| self.refers_of_columns(ORDER_ITEM, item));
+        std::iter::once(order).chain(items).collect()
     }
 
     fn refers_of_columns(&self, entity: &str, columns: &[(String, LogValue<'static>)]) -> Result<Vec<Refers>> {

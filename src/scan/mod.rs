@@ -12,12 +12,16 @@ mod cases;
 mod chain;
 mod compare;
 mod family;
+mod fits;
 mod hold;
 mod opening;
+mod outside;
 mod owners;
 pub mod preview;
 mod refs;
 mod report;
+mod situation;
+mod supersede;
 mod undone;
 
 pub use opening::{Baseline, InDoubt, Mark, Opening, Past};
@@ -115,6 +119,8 @@ struct Scan<'a, R> {
     learned: Vec<Baseline>,
     /// By entity: rows that traffic moved, and that open no case.
     traffic: Vec<u64>,
+    /// Lines of exports that could not be read.
+    rejects: Vec<Reject>,
     warnings: Vec<String>,
 }
 
@@ -156,6 +162,7 @@ pub async fn run<R: Restored>(
         past,
         learned: Vec::new(),
         traffic: vec![0; config.schema.entities.len()],
+        rejects: Vec::new(),
         warnings: Vec::new(),
     };
     let mut findings = scan.compare().await?;
@@ -166,6 +173,7 @@ pub async fn run<R: Restored>(
     let rows_read = log.rows_read + scan.restored.rows_read();
     let mut warnings = log.warnings.clone();
     warnings.append(&mut scan.warnings);
+    let unread = std::mem::take(&mut scan.rejects);
     let (learned, traffic) = (std::mem::take(&mut scan.learned), std::mem::take(&mut scan.traffic));
     let mut report = ScanReport::new(config, &log, &cases, rows_read, warnings);
     report.opening = Some(time::format(past.opening.as_ref().map_or(at, |o| o.at)));
@@ -188,10 +196,12 @@ pub async fn run<R: Restored>(
             in_doubt: Vec::new(),
         }),
     };
+    let mut rejects = std::mem::take(&mut log.rejects);
+    rejects.extend(unread);
     Ok(Outcome {
         report,
         cases,
-        rejects: std::mem::take(&mut log.rejects),
+        rejects,
         opening,
         gate,
     })

@@ -11,14 +11,14 @@ use hashbrown::{HashMap, HashSet};
 use std::collections::BTreeSet;
 
 /// A reference's target: an entity, a column (`None`: its key) and the value, as it was written.
-type Target = (EntityIx, Option<ColumnIx>, Box<str>);
+pub(super) type Target = (EntityIx, Option<ColumnIx>, Box<str>);
 
 /// A reference that some row makes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Refers {
     /// The referring column's name.
     pub column: String,
-    target: Target,
+    pub target: Target,
 }
 
 /// What the references of a set of rows came to.

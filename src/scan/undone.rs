@@ -25,6 +25,7 @@ impl<R: Restored> Scan<'_, R> {
             past: self.past,
             learned: Vec::new(),
             traffic: vec![0; self.traffic.len()],
+            rejects: Vec::new(),
             warnings: Vec::new(),
         }
     }

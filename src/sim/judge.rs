@@ -153,3 +153,65 @@ fn the_judge_sees_a_single_wrong_value_or_row() {
         assert!(!wrong.is_empty(), "not seen: {meddle}");
     }
 }
+
+/// Every case has its advice, and the menu allows it.
+#[test]
+fn every_case_of_a_night_has_an_advice_that_its_guards_allow() {
+    use crate::domain::case::State;
+    use crate::domain::queue::CaseFile;
+    use crate::ledger::Role;
+    use crate::resolve::guards::{Around, offers};
+    let file = |found: &FoundCase| CaseFile {
+        found: found.clone(),
+        state: State::Open,
+        claim: None,
+        disproven: false,
+        decision: None,
+        notes: Vec::new(),
+        waited_for_by: Vec::new(),
+    };
+    let mut verbs = std::collections::BTreeSet::new();
+    for seed in 1..6 {
+        let incident = Incident::new(seed, 600);
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(&incident, folder.path());
+        let cases = scanned(&incident, "").cases;
+        for case in &cases {
+            // The chain, as the ledger follows it.
+            let mut waits_for: Vec<CaseFile> = Vec::new();
+            let mut ahead = case.blocked_by.clone();
+            while let Some(id) = ahead.pop() {
+                let known = id == case.id || waits_for.iter().any(|c| c.found.id == id);
+                if let Some(next) = cases.iter().find(|c| c.id == id).filter(|_| !known) {
+                    ahead.extend(next.blocked_by.clone());
+                    waits_for.push(file(next));
+                }
+            }
+            let around = Around {
+                schema: &config.schema,
+                effects: &config.effects,
+                who: "ana",
+                role: Role::Operator,
+                waits_for: &waits_for,
+            };
+            let file = file(case);
+            let advised: Vec<_> = offers(&file, around).into_iter().filter(|o| o.advised).collect();
+            assert_eq!(advised.len(), 1, "{}", case.id);
+            assert_eq!(advised[0].refused, None, "{}: {:?}", case.id, case.advice);
+            verbs.insert(advised[0].verb.name());
+        }
+    }
+    for verb in [
+        "cancel",
+        "complete",
+        "escalate",
+        "keep",
+        "park",
+        "reapply",
+        "relink",
+        "resubmit",
+        "supersede",
+    ] {
+        assert!(verbs.contains(verb), "never advised: {verb}");
+    }
+}

@@ -300,6 +300,23 @@ impl Worlds<'_> {
                 state,
             });
         }
+        let is_there = |key: &Key| match self.findings.get(key).map(|(kind, _)| kind) {
+            Some(Kind::Collided) => false,
+            Some(Kind::Moved) => true,
+            _ => self.restored.contains_key(key),
+        };
+        for (new, told) in self.log.iter().filter(|(key, told)| key.0 == Table::Order && told.live) {
+            let Some(old) = told.row.text("superseded_order_id").map(|old| (Table::Order, old)) else {
+                continue;
+            };
+            let deleted = self.log.get(&old).is_some_and(|told| !told.live);
+            if !deleted && is_there(new) != is_there(&old) {
+                for half in [new, &old] {
+                    let at = ("order".to_owned(), half.1.clone(), Kind::HalfSuperseded);
+                    self.case(&mut cases, half).findings.entry(at).or_default();
+                }
+            }
+        }
         for order in asked {
             let rows = family.get(&order).map(Vec::as_slice).unwrap_or_default();
             let missing = rows

@@ -42,6 +42,8 @@ pub struct Choice {
     pub steps: Vec<String>,
     /// The evidence that closes the to-do it makes; `None` where it makes none.
     pub wanted: Option<String>,
+    /// What must be asked before; the answer goes with it as evidence.
+    pub asks: Option<String>,
     /// Other cases that it decides: ids.
     pub also: Vec<String>,
 }

@@ -8,7 +8,7 @@ use crate::console::model::diff::Times;
 use crate::console::model::{Feed, Model};
 use crate::console::view::layout;
 use crate::console::widget::{Pen, Strip};
-use crate::domain::case::State;
+use crate::domain::case::{Happened, State};
 use crate::domain::finding::{Evidence, Kind};
 use crate::domain::time;
 use crate::safe;
@@ -91,6 +91,7 @@ pub fn lines(model: &Model, width: usize) -> Vec<Strip<'static>> {
         page.events();
     } else {
         page.family();
+        page.outside();
         page.order_findings();
         page.decision();
         page.notes();
@@ -316,6 +317,68 @@ impl Page<'_> {
         ));
     }
 
+    /// What happened in other systems since T: `billing.activate DONE 14:08:59Z   mail.confirm UNKNOWN`.
+    fn outside(&mut self) {
+        let loaded = self.loaded;
+        let mut name = "outside since T";
+        let mut line = Strip::new();
+        let indent = 19;
+        for effect in &loaded.file.found.outside {
+            let (tone, word) = match effect.state {
+                Happened::Done => (Tone::Good, "DONE"),
+                Happened::None => (Tone::Dim, "NONE"),
+                Happened::Unknown => (Tone::Warn, "UNKNOWN"),
+            };
+            let at = effect
+                .at
+                .as_deref()
+                .and_then(time::parse)
+                .filter(|_| effect.state == Happened::Done);
+            let mut piece = Strip::new()
+                .with(Tone::Text, Safe::of(&effect.name))
+                .ours(Tone::Text, " ")
+                .ours(tone, word);
+            if let Some(at) = at {
+                let at = value::instant(at, self.model.setup.restored_to);
+                piece = piece.with(Tone::Text, safe!(" {}", at));
+            }
+            if effect.again && effect.state == Happened::Done {
+                piece = piece.ours(Tone::Warn, " would run again");
+            }
+            if line.width() > 0 && indent + line.width() + 3 + piece.width() + 1 > self.width {
+                self.effects(name, &line);
+                name = "";
+                line = Strip::new();
+            }
+            if line.width() > 0 {
+                line = line.ours(Tone::Text, "   ");
+            }
+            line = piece
+                .pieces()
+                .iter()
+                .fold(line, |line, (text, tone)| line.with(*tone, text.clone()));
+        }
+        if line.width() > 0 {
+            self.effects(name, &line);
+        }
+        for fit in &loaded.file.found.fits {
+            let missing = value::missing(&self.model.setup, &fit.missing);
+            let text = safe!("{} instead of {}", Safe::of(&fit.to.join(", ")), missing);
+            self.say("fits", Tone::Accent, &text);
+        }
+    }
+
+    fn effects(&mut self, name: &'static str, line: &Strip<'_>) {
+        let head = Strip::new()
+            .ours(Tone::Text, " ")
+            .with(Tone::Dim, Safe::ours(name).pad(18));
+        let line = line
+            .pieces()
+            .iter()
+            .fold(head, |strip, (text, tone)| strip.with(*tone, text.clone()));
+        self.put(line);
+    }
+
     fn order_findings(&mut self) {
         let loaded = self.loaded;
         for finding in &loaded.file.found.findings {
@@ -330,11 +393,10 @@ impl Page<'_> {
             }
             match finding.kind {
                 Kind::HalfSuperseded => {
-                    self.say(
-                        "half",
-                        Tone::Warn,
-                        &Safe::ours("of two orders joined by supersedes, one is not there"),
-                    );
+                    let other = finding.other.as_deref().unwrap_or("another");
+                    let name = self.name(&format!("order:{other}"));
+                    let text = safe!("one half of a change: of it and {} one is not there", name);
+                    self.say("half", Tone::Warn, &text);
                 }
                 Kind::Expired => self.say("expired", Tone::Bad, &Safe::ours("the hold lost it by age")),
                 Kind::Contradicted => {

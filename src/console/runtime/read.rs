@@ -87,6 +87,7 @@ fn choice(offer: Offer) -> Choice {
         back: Some(offer.undo.to_owned()),
         steps: offer.steps,
         wanted: offer.wanted.map(str::to_owned),
+        asks: offer.asks,
         also: offer.also,
     }
 }

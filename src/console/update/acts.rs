@@ -128,6 +128,11 @@ pub fn decide(model: &mut Model, choice: &Choice) {
         (way, None) => way.words().to_owned(),
     });
     form.fields = asks(verb, loaded);
+    if let Some(question) = &choice.asks {
+        form.lines.push(format!("first: {question}"));
+        form.fields
+            .push(field(Asks::Evidence, "evidence", "the answer, and whose it is", true));
+    }
     form.fields
         .push(field(Asks::Reason, "reason", "a digit, or your own words", true));
     if let Confirm::Words(words) = &confirm {
@@ -171,10 +176,13 @@ fn asks(verb: Verb, loaded: &Loaded) -> Vec<Field> {
             if let [one] = columns.as_slice() {
                 reference.input.set(*one);
             }
-            vec![
-                reference,
-                field(Asks::To, "to", "key of the row it shall refer to", true),
-            ]
+            let mut to = field(Asks::To, "to", "key of the row it shall refer to", true);
+            if let ([_], [fit]) = (columns.as_slice(), loaded.file.found.fits.as_slice())
+                && let [only] = fit.to.as_slice()
+            {
+                to.input.set(only);
+            }
+            vec![reference, to]
         }
         Verb::Supersede => vec![field(Asks::To, "to", "the order that redid it: key or case", true)],
         Verb::Complete => vec![field(

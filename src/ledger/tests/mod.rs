@@ -130,6 +130,7 @@ pub(crate) fn finding(entity: &str, key: &str, kind: Kind) -> Finding {
             _ => Vec::new(),
         },
         moved_to: (kind == Kind::Moved).then(|| "55".to_owned()),
+        other: None,
     }
 }
 
@@ -146,6 +147,7 @@ pub(crate) fn order(key: &str, kinds: &[Kind]) -> FoundCase {
         findings: kinds.iter().map(|k| finding("order", key, *k)).collect(),
         missing: Vec::new(),
         blocked_by: Vec::new(),
+        held: false,
         dies_at: None,
         advice: None,
         outside: Vec::new(),

@@ -442,7 +442,10 @@ fn the_menu_says_what_each_verb_would_do() {
         "re-create SFO-41, inventory item 12, SFM-12: 6 rows"
     );
     assert_eq!(what(Verb::Resubmit), "send SFM-12 to the order intake again");
-    assert_eq!(what(Verb::Relink), "point at another row instead of inventory item 12");
+    assert_eq!(
+        what(Verb::Relink),
+        "no row is known that fits inventory item 12: name one"
+    );
     assert_eq!(what(Verb::Keep), "leave it as restored: stays lost, orphaned");
     assert!(of(&menu, Verb::Park).advised && !of(&menu, Verb::Keep).advised);
     assert_eq!(
