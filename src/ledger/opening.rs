@@ -39,11 +39,21 @@ impl Ledger {
 }
 
 fn opening(db: &Connection, incident: i64, attempt: u32) -> Res<Option<Opening>> {
-    let found: Option<(i64, Vec<u8>)> = db
-        .prepare_cached("SELECT at, in_doubt FROM openings WHERE incident = ?1 AND attempt = ?2")?
-        .query_row((incident, attempt), |r| Ok((r.get(0)?, r.get(1)?)))
+    let found: Option<(Opening, Vec<u8>)> = db
+        .prepare_cached("SELECT at, place, timeline, in_doubt FROM openings WHERE incident = ?1 AND attempt = ?2")?
+        .query_row((incident, attempt), |r| {
+            let opening = Opening {
+                at: r.get(0)?,
+                place: r.get(1)?,
+                timeline: r.get(2)?,
+                ..Opening::default()
+            };
+            Ok((opening, r.get(3)?))
+        })
         .optional()?;
-    let Some((at, in_doubt)) = found else { return Ok(None) };
+    let Some((opening, in_doubt)) = found else {
+        return Ok(None);
+    };
     let mut statement = db.prepare_cached(
         "SELECT entity, columns, whole, body FROM opening_rows WHERE incident = ?1 AND attempt = ?2 ORDER BY entity, nth",
     )?;
@@ -62,11 +72,11 @@ fn opening(db: &Connection, incident: i64, attempt: u32) -> Res<Option<Opening>>
     }
     let tables = tables.into_iter();
     Ok(Some(Opening {
-        at,
         tables: tables
             .map(|(entity, columns, whole, marks)| Baseline::new(entity, columns, whole, marks))
             .collect(),
         in_doubt: serde_json::from_slice(&unpacked(&in_doubt)?)?,
+        ..opening
     }))
 }
 
@@ -115,11 +125,13 @@ impl Tx<'_> {
             Some(_) => {}
             None => {
                 self.db.execute(
-                    "INSERT INTO openings (incident, attempt, at, in_doubt) VALUES (?1, ?2, ?3, ?4)",
+                    "INSERT INTO openings (incident, attempt, at, place, timeline, in_doubt) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                     params![
                         self.incident,
                         self.attempt,
                         opening.at,
+                        opening.place,
+                        opening.timeline,
                         packed(&serde_json::to_vec(&opening.in_doubt)?)?
                     ],
                 )?;

@@ -5,6 +5,8 @@ CREATE TABLE openings (
     incident INTEGER NOT NULL,
     attempt  INTEGER NOT NULL,
     at       INTEGER NOT NULL,
+    place    TEXT NOT NULL,
+    timeline INTEGER,
     in_doubt BLOB NOT NULL,                -- JSON list of the rows under way, packed
     PRIMARY KEY (incident, attempt)
 ) STRICT, WITHOUT ROWID;

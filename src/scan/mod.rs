@@ -152,6 +152,9 @@ pub async fn run<R: Restored>(
             gate: Some(gate),
         });
     }
+    let facts = restored.facts().await?;
+    let opening = past.opening.as_ref();
+    let elsewhere = opening.map_or(Ok(None), |o| o.check(&facts, config.incident.attempt))?;
     let mut scan = Scan {
         config,
         schema: &config.schema,
@@ -163,7 +166,7 @@ pub async fn run<R: Restored>(
         learned: Vec::new(),
         traffic: vec![0; config.schema.entities.len()],
         rejects: Vec::new(),
-        warnings: Vec::new(),
+        warnings: elsewhere.into_iter().collect(),
     };
     let mut findings = scan.compare().await?;
     let clean = scan.undone(&mut findings).await?;
@@ -187,13 +190,15 @@ pub async fn run<R: Restored>(
     let opening = match &past.opening {
         None => Some(Opening {
             at,
+            place: facts.place,
+            timeline: facts.timeline.ok(),
             tables: learned,
             in_doubt,
         }),
         Some(known) => (!learned.is_empty()).then(|| Opening {
             at: known.at,
             tables: learned,
-            in_doubt: Vec::new(),
+            ..Opening::default()
         }),
     };
     let mut rejects = std::mem::take(&mut log.rejects);

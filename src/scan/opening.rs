@@ -3,7 +3,9 @@
 
 use crate::domain::case::Verb;
 use crate::domain::finding::RowState;
+use crate::domain::{Error, Result};
 use crate::restore::gate::Asked;
+use crate::restored::facts::Facts;
 use siphasher::sip::SipHasher13;
 use std::collections::HashMap;
 use std::hash::Hasher;
@@ -24,6 +26,10 @@ pub struct Past {
 pub struct Opening {
     /// When the database was read, microseconds since 1970.
     pub at: i64,
+    /// Where: `host:port/database`, or the file.
+    pub place: String,
+    /// The server's timeline, where it says: a restore to a point in time begins one of its own.
+    pub timeline: Option<i64>,
     /// One for each entity that was compared.
     pub tables: Vec<Baseline>,
     /// What was under way.
@@ -171,6 +177,32 @@ impl Baseline {
 }
 
 impl Opening {
+    /// Refuses a database that is another restore than the one whose opening this is: held against it, what the restore
+    /// damaged would look like traffic. The same server may go by another name: a warning says so.
+    pub(super) fn check(&self, facts: &Facts, attempt: u32) -> Result<Option<String>> {
+        let timeline = facts.timeline.as_ref().ok().copied();
+        if let (Some(then), Some(now)) = (self.timeline, timeline)
+            && then != now
+        {
+            return Err(Error::refused(format!(
+                "attempt {attempt} was begun on timeline {then} ({}), and {} is on timeline {now}: it is another restore",
+                self.place, facts.place
+            ))
+            .at("incident.attempt")
+            .cure(format!(
+                "a second restore of the incident is a new attempt: set `incident.attempt = {}`; else put [restored] url right",
+                attempt + 1
+            )));
+        }
+        Ok((self.place != facts.place).then(|| {
+            format!(
+                "the opening of attempt {attempt} was read at {}, this is {}: if it is another restore, what it damaged looks \
+                 like traffic here; raise incident.attempt then",
+                self.place, facts.place
+            )
+        }))
+    }
+
     /// How the rows of this entity stood.
     pub(super) fn table(&self, entity: &str) -> Option<&Baseline> {
         self.tables.iter().find(|t| t.entity == entity)
@@ -277,6 +309,39 @@ mod tests {
         assert_eq!(look(&of_log, "never named", Some(a)), (true, Some(true), true));
         let told_later = since(Some(&of_log), "never named", Some(a), || (false, true));
         assert_eq!(told_later, Since::default());
+    }
+
+    #[test]
+    fn another_timeline_is_another_restore_and_another_name_is_said() {
+        let unknown = || "not asked".to_owned();
+        let facts = |place: &str, timeline| Facts {
+            place: place.to_owned(),
+            address: Err(unknown()),
+            database: Err(unknown()),
+            started: Err(unknown()),
+            timeline,
+            in_recovery: Err(unknown()),
+            replayed: Err(unknown()),
+            prepared: Err(unknown()),
+            slots: Err(unknown()),
+            settings: Err(unknown()),
+            roles: Err(unknown()),
+            hosts: Err(unknown()),
+        };
+        let opening = Opening {
+            place: "a:5432/om".to_owned(),
+            timeline: Some(3),
+            ..Opening::default()
+        };
+        assert_eq!(opening.check(&facts("a:5432/om", Ok(3)), 1).unwrap(), None);
+        assert_eq!(opening.check(&facts("a:5432/om", Err(unknown())), 1).unwrap(), None);
+        let named = opening.check(&facts("b:5432/om", Ok(3)), 1).unwrap().unwrap();
+        assert!(named.contains("read at a:5432/om, this is b:5432/om"), "{named}");
+        let refused = opening.check(&facts("a:5432/om", Ok(2)), 1).unwrap_err().to_string();
+        assert!(
+            refused.contains("another restore") && refused.contains("incident.attempt = 2"),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -146,9 +146,9 @@ fn group_line(group: &Group, cursor: bool, ignored: bool, name: usize) -> Strip<
 const fn tags(key: &GroupKey, ignored: bool) -> &'static str {
     match (ignored, key.undone, key.since_opening) {
         (true, ..) => "ignored",
-        (_, true, true) => "undone, moved",
+        (_, true, true) => "undone+",
         (_, true, false) => "undone",
-        (_, false, true) => "moved since",
+        (_, false, true) => "moved",
         (_, false, false) => "",
     }
 }
@@ -248,7 +248,12 @@ fn about(model: &Model, width: usize) -> Vec<Strip<'static>> {
             lines.push(named("to keep").with(Tone::Text, Safe::of(&ignored.paste).into_owned()));
             return lines;
         }
-        if group.key.undone {
+        if group.key.undone && group.key.since_opening {
+            lines.push(named("undone+").ours(
+                Tone::Dim,
+                "it rests on the bad change, and the rows moved after the opening",
+            ));
+        } else if group.key.undone {
             lines.push(named("undone").ours(
                 Tone::Dim,
                 "it rests on the bad change: the restore removed it on purpose",
@@ -290,5 +295,41 @@ mod tests {
         });
         snapshot::check("diff-rows-80x24", &mut model, 80, 24);
         snapshot::check("diff-rows-160x48", &mut model, 160, 48);
+    }
+
+    #[test]
+    fn what_moved_is_undone_or_ignored_looks_as_drawn() {
+        let mut model = fixture::model();
+        model.view = View::Diff;
+        let mut case = fixture::regressed().found;
+        case.findings[0].since_opening = true;
+        case.findings[0].fields[0].undone = true;
+        case.findings[0].fields[1].opening = Some(serde_json::json!("3"));
+        let ignored = [crate::console::model::diff::Ignored {
+            entity: "order".to_owned(),
+            column: "touched".to_owned(),
+            why: "a trigger writes it, says sam".to_owned(),
+            paste: "[schema.order] ignore = [\"touched\"]".to_owned(),
+        }];
+        let mut tally = crate::console::model::diff::Tally::new(model.setup.span().unwrap());
+        tally.add(&fixture::orphan().found);
+        tally.add(&case);
+        model.diff.groups = Some(tally.groups(&ignored));
+        model.diff.ignored = ignored.to_vec();
+        let groups = model.diff.groups.as_ref().unwrap();
+        let at = |f: &str| groups.iter().position(|g| g.key.field.as_deref() == Some(f)).unwrap();
+        let (touched, moved) = (at("touched"), at(&case.findings[0].fields[1].name));
+        model.diff.at = touched;
+        snapshot::check("diff-ignored-80x24", &mut model, 80, 24);
+        model.diff.at = moved;
+        let key = model.diff.group().unwrap().key.clone();
+        let rows = behind(&case, &key);
+        model.diff.inside = Some(Inside {
+            key,
+            rows: Some(rows),
+            at: 0,
+            top: 0,
+        });
+        snapshot::check("diff-moved-80x24", &mut model, 80, 24);
     }
 }

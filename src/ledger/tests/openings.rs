@@ -22,6 +22,8 @@ fn baseline(entity: &str, rows: impl Iterator<Item = u64>) -> Baseline {
 fn opening(at: i64, tables: Vec<Baseline>) -> Opening {
     Opening {
         at,
+        place: "db:5432/om".to_owned(),
+        timeline: Some(3),
         tables,
         in_doubt: vec![InDoubt {
             order: "5".to_owned(),
@@ -79,7 +81,7 @@ fn an_opening_comes_back_as_it_was_kept_with_what_was_learned_since() {
             false,
             later.clone(),
         )],
-        in_doubt: vec![],
+        ..Opening::default()
     };
     store_with(&mut ledger, vec![], &learned);
     let now = ledger.past().unwrap().opening.unwrap();
