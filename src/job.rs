@@ -47,7 +47,7 @@ pub fn scan(config: &Config, ledger: &mut Ledger, despite: Option<&str>, progres
             DbUrl::Sqlite(path) => scan::run(config, &mut Sqlite::open(path)?, &past, progress).await,
             DbUrl::Postgres { .. } => {
                 let mut server = Postgres::connect(&database, &config.scan).await?;
-                scan::run(config, &mut server, &past, progress).await
+                Box::pin(scan::run(config, &mut server, &past, progress)).await
             }
         }
     });
@@ -101,7 +101,7 @@ pub fn gate(config: &Config, ledger: Option<&Ledger>, progress: &Progress) -> Re
             DbUrl::Sqlite(path) => ask_gate(config, &asked, &mut Sqlite::open(path)?, progress).await,
             DbUrl::Postgres { .. } => {
                 let mut server = Postgres::connect(&database, &config.scan).await?;
-                ask_gate(config, &asked, &mut server, progress).await
+                Box::pin(ask_gate(config, &asked, &mut server, progress)).await
             }
         }
     })

@@ -2,7 +2,7 @@
 
 use super::{Context, DONE, cases, one_case};
 use crate::domain::case::{FamilyField, FamilyRow};
-use crate::domain::finding::{Evidence, Missing};
+use crate::domain::finding::{Evidence, Finding, Missing};
 use crate::domain::queue::CaseFile;
 use crate::domain::schema::Schema;
 use crate::domain::{Error, Result, time};
@@ -125,33 +125,7 @@ fn lines(file: &CaseFile, schema: &Schema) -> Vec<Safe<'static>> {
         family(row, schema, &mut lines);
     }
     for finding in &found.findings {
-        let by: Vec<String> = finding.evidence.iter().map(event).collect();
-        let since = match (finding.since_opening, finding.there_at_opening) {
-            (true, Some(false)) => ", not there at the opening",
-            (true, _) => ", moved since the opening",
-            (false, _) => "",
-        };
-        lines.push(safe!(
-            "{} {} {}{}  {}",
-            finding.kind.words(),
-            own(&finding.entity),
-            Safe::id(&finding.key),
-            since,
-            own(&by.join(", "))
-        ));
-        let mask = schema
-            .entities
-            .iter()
-            .find(|e| e.name == finding.entity)
-            .map(|e| &e.mask);
-        for field in finding.fields.iter().filter(|f| f.opening.is_some()) {
-            let masked = mask.is_some_and(|mask| mask.contains(&field.name));
-            lines.push(safe!(
-                "  {}: {} at the opening",
-                own(&field.name),
-                value(field.opening.as_ref(), masked)
-            ));
-        }
+        told(finding, schema, &mut lines);
     }
     if let Some(decision) = &file.decision {
         lines.push(safe!(
@@ -183,6 +157,38 @@ fn lines(file: &CaseFile, schema: &Schema) -> Vec<Safe<'static>> {
         ));
     }
     lines
+}
+
+/// One finding, the events behind it, and what traffic did to its row.
+fn told(finding: &Finding, schema: &Schema, lines: &mut Vec<Safe<'static>>) {
+    let own = |text: &str| Safe::of(text).into_owned();
+    let by: Vec<String> = finding.evidence.iter().map(event).collect();
+    let since = match (finding.since_opening, finding.there_at_opening) {
+        (true, Some(false)) => ", not there at the opening",
+        (true, _) => ", moved since the opening",
+        (false, _) => "",
+    };
+    lines.push(safe!(
+        "{} {} {}{}  {}",
+        finding.kind.words(),
+        own(&finding.entity),
+        Safe::id(&finding.key),
+        since,
+        own(&by.join(", "))
+    ));
+    let mask = schema
+        .entities
+        .iter()
+        .find(|e| e.name == finding.entity)
+        .map(|e| &e.mask);
+    for field in finding.fields.iter().filter(|f| f.opening.is_some()) {
+        let masked = mask.is_some_and(|mask| mask.contains(&field.name));
+        lines.push(safe!(
+            "  {}: {} at the opening",
+            own(&field.name),
+            value(field.opening.as_ref(), masked)
+        ));
+    }
 }
 
 fn target(missing: &Missing) -> Safe<'static> {
