@@ -15,6 +15,7 @@ use crate::restore::gate::{self, Asked, Old, Witness};
 use crate::restored::Restored;
 use crate::restored::facts::Facts;
 use crate::restored::postgres::Postgres;
+use crate::restored::propose;
 use crate::restored::sqlite::Sqlite;
 use crate::scan::preview::Preview;
 use crate::scan::{self, Outcome, ScanReport, Stopped};
@@ -104,6 +105,18 @@ pub fn gate(config: &Config, ledger: Option<&Ledger>, progress: &Progress) -> Re
                 Box::pin(ask_gate(config, &asked, &mut server, progress)).await
             }
         }
+    })
+}
+
+/// `[schema.*]` as the catalogue of the restored database suggests it, as TOML.
+pub fn propose(config: &Config) -> Result<String> {
+    runtime()?.block_on(async {
+        let database = restored(config)?;
+        let shapes = match &database.url {
+            DbUrl::Sqlite(path) => Sqlite::open(path)?.shapes().await?,
+            DbUrl::Postgres { .. } => Postgres::connect(&database, &config.scan).await?.shapes().await?,
+        };
+        Ok(propose::propose(&shapes))
     })
 }
 

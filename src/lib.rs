@@ -21,7 +21,7 @@
 //! | [`log`] | the order log: sources, formats, and the fold that makes one row of all events of a key |
 //! | [`ledger`] | cases, claims, decisions, the audit trail: what everyone sees and does goes through it |
 //! | [`resolve`] | which verbs a case allows and why not, the to-do behind each, the proof |
-//! | [`restore`] | what belongs to a restore itself: the gate |
+//! | [`restore`] | what belongs to a restore itself: the gate, what came back |
 //! | [`restored`] | the restored database: PostgreSQL and SQLite behind one trait |
 //! | [`scan`] | log against restored database: findings, families, references, cases, advice |
 //! | [`text`] | text that may stand on a terminal: nothing in the data can move a cursor or pass for something else |

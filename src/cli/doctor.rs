@@ -13,6 +13,7 @@ use crate::restored::sqlite::Sqlite;
 use crate::safe;
 use crate::text::Safe;
 use crate::theme::Depth;
+use clap::Args;
 use serde_json::json;
 use std::io::IsTerminal;
 
@@ -41,12 +42,31 @@ struct Doctor<'a, 'b> {
     failed: bool,
 }
 
-/// Checks everything configured: 0 where nothing fails.
-pub fn run(context: &mut Context<'_>) -> Result<u8> {
-    let config = context.config()?;
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Print a schema map proposed from the restored database's catalogue instead
+    #[arg(long)]
+    propose_schema: bool,
+}
+
+impl Check {
+    /// Checks everything configured: 0 where nothing fails.
+    pub fn run(self, context: &mut Context<'_>) -> Result<u8> {
+        let config = context.config()?;
+        if self.propose_schema {
+            let proposed = job::propose(&config)?;
+            context.out.raw(&proposed)?;
+            return Ok(DONE);
+        }
+        check(context, &config)
+    }
+}
+
+fn check(context: &mut Context<'_>, config: &Config) -> Result<u8> {
     let mut doctor = Doctor {
         context,
-        config: &config,
+        config,
         failed: false,
     };
     doctor.configuration()?;

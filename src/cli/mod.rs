@@ -110,7 +110,7 @@ enum Command {
     /// Print the commented default configuration
     PrintConfig,
     /// Check everything configured, one line each with the cure
-    Doctor,
+    Doctor(doctor::Check),
     /// From the log alone: what a restore to T would lose, and what of the bad change it would leave
     Preview(preview::Ask),
     /// Is the restored database the right one, at the right point?
@@ -230,7 +230,7 @@ impl Command {
             Self::Console => console::run(context),
             Self::Demo(args) => args.run(context),
             Self::PrintConfig => print_config::run(context),
-            Self::Doctor => doctor::run(context),
+            Self::Doctor(args) => args.run(context),
             Self::Gate => gate::run(context),
             Self::Preview(args) => args.run(context),
             Self::Scan(args) => args.run(context),

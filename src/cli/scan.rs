@@ -14,6 +14,9 @@ use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Map, Value as Json, json};
 use std::time::Instant;
 
+/// So many things that came back are printed.
+const MOST_BACK: usize = 40;
+
 /// Arguments of `scan`.
 #[derive(Debug, Args)]
 pub struct Scan {
@@ -114,6 +117,17 @@ fn print(context: &mut Context<'_>, scanned: &Scanned) -> Result<()> {
             Safe::of(at),
             Safe::of(&moved.join(", "))
         ))?;
+    }
+    for back in report.came_back.iter().take(MOST_BACK) {
+        context.out.line(&safe!(
+            "{}: {}; do: {}",
+            Safe::of(&back.kind),
+            Safe::of(&back.what),
+            Safe::of(&back.cure)
+        ))?;
+    }
+    if let Some(more) = report.came_back.len().checked_sub(MOST_BACK).filter(|n| *n > 0) {
+        context.out.line(&safe!("{} more came back: --json lists them", more))?;
     }
     context.out.line(&safe!(
         "cases: {} in all, {} opened, {} updated, {} gone",

@@ -3,6 +3,7 @@
 use super::model::case::{Choice, Loaded, Way};
 use super::model::diff::{Group, Tally};
 use super::model::{Model, Scan, Setup, Source};
+use crate::domain::back::CameBack;
 use crate::domain::case::{Advice, FamilyField, FamilyRef, FamilyRow, FoundCase, Happened, Outside, State, Verb};
 use crate::domain::finding::{Evidence, FieldDiff, Finding, Kind, Missing, RowState};
 use crate::domain::gate::{Check, Gate, Light, Question};
@@ -490,6 +491,11 @@ pub fn scanned() -> Scan {
         warnings: vec![
             "sequence om.orders_id_seq is behind the log: select setval('om.orders_id_seq', 1203)".to_owned(),
         ],
+        back: vec![CameBack::new(
+            "system",
+            "system_instance MAIL (7) is UP again, the log says otherwise: it gets traffic the moment workers start",
+            "take it DOWN before workers start",
+        )],
         coverage: vec!["cdc covers order from 13:58:12Z to 14:31:00Z".to_owned()],
     }
 }

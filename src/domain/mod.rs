@@ -2,8 +2,9 @@
 //!
 //! [`schema`] names the site's tables, [`value`] what stands in their columns, [`event`] what the log says of a row,
 //! [`finding`] what a scan finds, [`case`] what a person decides, [`phase`] how far a restore is, [`gate`] whether it is
-//! the right one.
+//! the right one, [`back`] what came back with it.
 
+pub mod back;
 pub mod case;
 pub mod error;
 pub mod event;

@@ -4,6 +4,7 @@ pub mod facts;
 pub mod marks;
 pub mod pg;
 pub mod postgres;
+pub mod propose;
 pub mod sqlite;
 
 use crate::domain::schema::{Catalogue, Column, ColumnIx, EntityIx, Schema, Table};

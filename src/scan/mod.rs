@@ -28,6 +28,7 @@ pub use opening::{Baseline, InDoubt, Mark, Opening, Past};
 pub use report::{LogReport, ScanReport};
 
 use crate::config::Config;
+use crate::domain::back::CameBack;
 use crate::domain::case::FoundCase;
 use crate::domain::finding::{Evidence, FieldDiff, Kind, RowState};
 use crate::domain::gate::Gate;
@@ -36,6 +37,7 @@ use crate::domain::queue::Reject;
 use crate::domain::schema::{Catalogue, ColumnIx, EntityIx, ORDER, Schema};
 use crate::domain::{Error, Result, time};
 use crate::log::{Folded, LogInput, LogView, ReadError, Wants};
+use crate::restore::back::{self, Found};
 use crate::restore::gate::{self, Witness};
 use crate::restored::{Lookup, Restored};
 use hashbrown::HashSet;
@@ -172,7 +174,20 @@ pub async fn run<R: Restored>(
     let clean = scan.undone(&mut findings).await?;
     let in_doubt = scan.in_doubt().await?;
     let cases = scan.cases(findings, clean, &in_doubt, &held).await?;
-    scan.sequences().await?;
+    let behind = scan.sequences().await?;
+    let facts = scan.restored.facts().await?;
+    let shapes = scan.restored.shapes().await.map_err(|e| e.what);
+    let mut came_back = back::list(
+        config,
+        &Found {
+            facts: &facts,
+            old: &past.gate.old,
+            shapes,
+            catalogue: &catalogue,
+            cases: &cases,
+        },
+    );
+    came_back.extend(behind);
     let rows_read = log.rows_read + scan.restored.rows_read();
     let mut warnings = log.warnings.clone();
     warnings.append(&mut scan.warnings);
@@ -180,6 +195,7 @@ pub async fn run<R: Restored>(
     let (learned, traffic) = (std::mem::take(&mut scan.learned), std::mem::take(&mut scan.traffic));
     let mut report = ScanReport::new(config, &log, &cases, rows_read, warnings);
     report.opening = Some(time::format(past.opening.as_ref().map_or(at, |o| o.at)));
+    report.came_back = came_back;
     report.since_opening = config
         .schema
         .entities
@@ -331,7 +347,8 @@ impl<R: Restored> Scan<'_, R> {
     }
 
     /// Warns of sequences that would give ids which the log has seen.
-    async fn sequences(&mut self) -> Result<()> {
+    async fn sequences(&mut self) -> Result<Vec<CameBack>> {
+        let mut behind = Vec::new();
         for entity in 0..self.schema.entities.len() {
             let Some(seen) = self.log.max_int_key(entity) else {
                 continue;
@@ -342,23 +359,31 @@ impl<R: Restored> Scan<'_, R> {
                     continue;
                 }
                 let quoted = sequence.name.replace('\'', "''");
-                let cure = format!("before workers start, run: SELECT setval('{quoted}', {seen});");
-                match sequence.next {
-                    Some(next) if next > seen => {}
-                    Some(next) => self.warnings.push(format!(
-                        "sequence {} would next give {next} to {}, but the log has seen ids up to {seen}: new rows would \
-                         take the ids of lost ones; {cure}",
-                        sequence.name, table.name
-                    )),
-                    None => self.warnings.push(format!(
-                        "sequence {} of {} may not be read by this user, so its next value is not known; the log has seen \
-                         ids up to {seen}; if it is not above them, {cure}",
-                        sequence.name, table.name
-                    )),
-                }
+                let set = format!("before workers start, run: SELECT setval('{quoted}', {seen});");
+                let (what, cure) = match sequence.next {
+                    Some(next) if next > seen => continue,
+                    Some(next) => (
+                        format!(
+                            "sequence {} would next give {next} to {}, but the log has seen ids up to {seen}: new rows would \
+                             take the ids of lost ones",
+                            sequence.name, table.name
+                        ),
+                        set,
+                    ),
+                    None => (
+                        format!(
+                            "sequence {} of {} may not be read by this user, so its next value is not known; the log has seen \
+                             ids up to {seen}",
+                            sequence.name, table.name
+                        ),
+                        format!("if it is not above them, {set}"),
+                    ),
+                };
+                self.warnings.push(format!("{what}; {cure}"));
+                behind.push(CameBack::new("sequence", what, cure));
             }
         }
-        Ok(())
+        Ok(behind)
     }
 
     fn column(&self, entity: EntityIx, name: &str) -> Result<ColumnIx> {

@@ -1,6 +1,7 @@
 //! What `scan --json` prints, but for the ledger's counts of cases.
 
 use crate::config::Config;
+use crate::domain::back::CameBack;
 use crate::domain::case::FoundCase;
 use crate::domain::finding::Kind;
 use crate::domain::time;
@@ -60,6 +61,8 @@ pub struct ScanReport {
     pub opening: Option<String>,
     /// By entity: rows that differ from the log because traffic moved them after the opening, and that open no case.
     pub since_opening: serde_json::Map<String, serde_json::Value>,
+    /// What came back besides orders, or is left behind.
+    pub came_back: Vec<CameBack>,
     /// Cases of which every finding is there only because of the bad change.
     pub undone: u64,
     /// What each source says of each entity.
@@ -121,6 +124,7 @@ impl ScanReport {
             undone: cases.iter().filter(|case| case.is_undone()).count() as u64,
             opening: None,
             since_opening: serde_json::Map::new(),
+            came_back: Vec::new(),
             coverage: log
                 .coverage
                 .iter()

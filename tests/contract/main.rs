@@ -16,6 +16,7 @@ mod support;
 mod database;
 mod differences;
 mod findings;
+mod gate;
 mod life;
 mod opening;
 mod people;

@@ -6,9 +6,11 @@ pub mod input;
 pub mod overlay;
 pub mod query;
 pub mod queue;
+pub mod restore;
 pub mod table;
 
 use crate::domain::Error;
+use crate::domain::back::CameBack;
 use crate::domain::gate::Gate;
 use crate::domain::phase::PhaseLine;
 use crate::domain::progress::Stage;
@@ -169,6 +171,8 @@ pub enum Scan {
         warnings: Vec<String>,
         /// First and last event of each source and entity, in words.
         coverage: Vec<String>,
+        /// What came back besides orders.
+        back: Vec<CameBack>,
     },
     /// The last one failed.
     Failed {
@@ -211,6 +215,8 @@ pub struct Model {
     pub diff: DiffPane,
     /// The line under the cursor in the Restore view.
     pub phase_at: usize,
+    /// The line below that phase that the cursor is on: one of its checks.
+    pub below: Option<usize>,
     /// What lies over the view.
     pub layer: Option<Layer>,
     /// The sums, once read.

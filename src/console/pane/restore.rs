@@ -1,9 +1,11 @@
 //! Restore: how far is it, and what says so?
 
 use super::value::{count, instant, span};
+use crate::console::model::restore::{Below, below};
 use crate::console::model::{Feed, Model, Scan};
 use crate::console::view::layout::Areas;
 use crate::console::widget::{Pen, Strip};
+use crate::domain::gate::Light;
 use crate::domain::phase::{PhaseLine, PhaseState};
 use crate::safe;
 use crate::text::Safe;
@@ -30,10 +32,15 @@ pub fn draw(model: &Model, pen: &mut Pen<'_>, areas: &Areas) {
     let mut lines = Vec::new();
     let mut cursor = 0;
     for (at, phase) in phases.iter().enumerate() {
-        if at == model.phase_at {
-            cursor = lines.len();
+        let here = at == model.phase_at;
+        if here {
+            cursor = lines.len() + model.below.map_or(0, |nth| nth + 1);
         }
-        lines.push(line(model, phase, at == model.phase_at));
+        lines.push(line(model, phase, here && model.below.is_none()));
+        if here {
+            let below = below(model, phase.phase).into_iter().enumerate();
+            lines.extend(below.map(|(nth, of)| line_below(&of, model.below == Some(nth))));
+        }
         if let Some(share) = phase.per_mille.filter(|_| phase.state == PhaseState::Running) {
             let cells = width.saturating_sub(BEFORE + 8).clamp(8, 40);
             lines.push(bar(
@@ -85,6 +92,28 @@ fn line<'m>(model: &Model, phase: &'m PhaseLine, cursor: bool) -> Strip<'m> {
     strip
 }
 
+/// A line of what a phase consists of.
+fn line_below<'m>(of: &Below<'m>, cursor: bool) -> Strip<'m> {
+    let (tone, word, text) = match of {
+        Below::Check(check) => {
+            let tone = match check.light {
+                Light::Green => Tone::Good,
+                Light::CannotTell => Tone::Dim,
+                Light::Red => Tone::Bad,
+            };
+            let words = safe!("{}: {}", Safe::of(&check.check), Safe::of(&check.what));
+            (tone, Safe::ours(check.light.words()), words)
+        }
+        Below::Back(back) => (Tone::Warn, Safe::of(&back.kind), Safe::of(&back.what)),
+    };
+    let mut strip = Strip::new()
+        .ours(Tone::Text, "     ")
+        .column(tone, word, 12)
+        .with(Tone::Text, text);
+    strip.ground = cursor.then_some(Tone::Selected);
+    strip
+}
+
 /// A bar of so many cells, and its share in words.
 fn bar(mut strip: Strip<'static>, per_mille: u16, cells: usize) -> Strip<'static> {
     let share = usize::from(per_mille.min(1000));
@@ -114,7 +143,25 @@ fn about(model: &Model, phases: &[PhaseLine], width: usize, room: usize) -> Vec<
         }
     };
     let roomy = room > 6;
-    if let Some(phase) = phases.get(model.phase_at) {
+    let below = phases.get(model.phase_at).map(|line| below(model, line.phase));
+    let chosen = model.below.and_then(|nth| below?.into_iter().nth(nth));
+    if let Some(of) = chosen {
+        let (word, what, cure) = match of {
+            Below::Check(check) => (check.light.words(), &check.what, check.cure.as_ref()),
+            Below::Back(back) => ("", &back.what, Some(&back.cure)),
+        };
+        let cure = cure.map_or(Safe::ours(""), |cure| Safe::of(cure));
+        let colon = if word.is_empty() { "" } else { ": " };
+        say(
+            "evidence",
+            Tone::Text,
+            &safe!("{}{}{}", word, colon, Safe::of(what)),
+            room.div_ceil(2),
+        );
+        if !cure.is_empty() {
+            say("do", Tone::Warn, &cure, room / 2);
+        }
+    } else if let Some(phase) = phases.get(model.phase_at) {
         let percent = match (phase.state, phase.per_mille) {
             (PhaseState::Running, None) => "; no percentage: nothing measures this phase",
             _ => "",
@@ -256,5 +303,10 @@ mod tests {
         snapshot::check("restore-80x24", &mut model, 80, 24);
         model.scan = fixture::scanned();
         snapshot::check("restore-160x48", &mut model, 160, 48);
+        model.gate = Some(fixture::red_gate());
+        (model.phase_at, model.below) = (3, Some(0));
+        snapshot::check("restore-gate-80x24", &mut model, 80, 24);
+        (model.phase_at, model.below) = (4, Some(0));
+        snapshot::check("restore-back-80x24", &mut model, 80, 24);
     }
 }

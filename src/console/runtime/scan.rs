@@ -134,6 +134,10 @@ fn done(at: i64, report: &Json) -> Scan {
             .iter()
             .filter_map(|w| w.as_str().map(str::to_owned))
             .collect(),
+        back: list("came_back")
+            .iter()
+            .filter_map(|b| serde_json::from_value(b.clone()).ok())
+            .collect(),
         coverage: list("coverage")
             .iter()
             .map(|c| {

@@ -7,6 +7,7 @@ use crate::console::keymap;
 use crate::console::model::diff::Inside;
 use crate::console::model::overlay::{FilterBox, Menu, Overlay, Palette};
 use crate::console::model::query::Query;
+use crate::console::model::restore;
 use crate::console::model::{Model, Scan, View};
 use crate::console::pane;
 use crate::console::view::layout;
@@ -126,7 +127,17 @@ fn go(model: &mut Model, by: isize, out: &mut Vec<Effect>) {
             *at = moved(*at, len);
             *top = (*top).clamp((*at + 1).saturating_sub(height), *at);
         }
-        View::Restore => model.phase_at = moved(model.phase_at, model.phases.as_ref().map_or(0, Vec::len)),
+        View::Restore => {
+            let rows = restore::rows(model);
+            let here = rows
+                .iter()
+                .position(|row| *row == (model.phase_at, model.below))
+                .or_else(|| rows.iter().position(|row| row.0 == model.phase_at))
+                .unwrap_or(0);
+            if let Some((phase, below)) = rows.get(moved(here, rows.len())) {
+                (model.phase_at, model.below) = (*phase, *below);
+            }
+        }
         View::Hold | View::Board => {}
     }
 }

@@ -81,6 +81,9 @@ pub fn areas(model: &Model) -> Areas {
     }
     areas.footer = cut.bottom(1);
     if width < FULL.0 || height < FULL.1 {
+        // There is no room for the lines on top, but a red gate is on every view.
+        let red = model.gate.as_ref().is_some_and(|gate| gate.red().is_some());
+        areas.header = cut.top(u16::from(red));
         areas.body = cut.0;
         if model.in_case {
             areas.case = cut.0;

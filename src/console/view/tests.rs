@@ -234,6 +234,8 @@ fn a_lost_source_and_a_red_gate_are_on_every_view() {
         let text = snapshot::text(&snapshot::draw(&mut model, 80, 24)).join("\n");
         assert!(text.contains("RED GATE: address: this is the old inst"), "{text}");
         assert!(text.contains("restored LOST 0:41"), "{text}");
+        let small = snapshot::text(&snapshot::draw(&mut model, 50, 12)).join("\n");
+        assert!(small.contains("RED GATE: address"), "{small}");
         assert!(text.contains("as of 14:40:07Z"), "{text}");
     }
 }
