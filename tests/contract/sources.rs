@@ -126,6 +126,35 @@ pub fn debezium() -> String {
     .join("\n")
 }
 
+/// Labels instead of columns; the key changes as a delete and an insert.
+fn om_plus() -> String {
+    let record = |action: &str, n: u32, id: &str, rest: &str| {
+        format!(
+            r#"{{"_action":"{action}","Object Type":"Order","Modified":"2026-11-22 14:07:0{n}+00","id":{id}{rest}}}"#
+        )
+    };
+    [
+        record(
+            "update",
+            0,
+            "1",
+            r#","Sf":"SF1","Qty":1.5,"At":"2026-11-22 14:00:00.5+00""#,
+        ),
+        record("delete", 1, "2", ""),
+        record("delete", 2, "3", ""),
+        record("insert", 2, "33", r#","Sf":"SF33","Qty":"3.00","At":null,"Big":null"#),
+        record("insert", 3, "6", r#","Sf":"SF6","Qty":6,"At":null,"Big":"y""#),
+        record(
+            "update",
+            4,
+            "77405618597879921",
+            r#","Sf":"SF5","Qty":50,"At":null,"Big":null"#,
+        ),
+        r#"{"_action":"insert","Object Type":"Invoice","id":1}"#.to_owned(),
+    ]
+    .join("\n")
+}
+
 /// The cases without their evidence, which names each source's own positions.
 pub fn told(night: &Night) -> Vec<Json> {
     let mut cases = night.run(&["cases", "--json"]).ended(0).lines();
@@ -193,6 +222,7 @@ fn every_format_and_every_packing_tells_the_same() {
         ("native", NATIVE.to_owned()),
         ("wal2json", wal2json()),
         ("debezium", debezium()),
+        ("om-plus", om_plus()),
     ] {
         for path in ["a.ndjson.gz", "a.ndjson.zst", "a.log"] {
             let world = one_log(path, format);

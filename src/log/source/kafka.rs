@@ -45,6 +45,7 @@ impl ClientContext for Complaints {
         if (level as i32) <= (RDKafkaLogLevel::Error as i32) {
             // "[thrd:…]: host:port/bootstrap: Connect to … failed: Connection refused (after 0ms in state CONNECT)"
             let message = message.split_once("]: ").map_or(message, |(_, rest)| rest);
+            let message = message.split_once(" (after ").map_or(message, |(why, _)| why);
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(message.to_owned());
         }
     }
