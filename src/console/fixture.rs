@@ -497,6 +497,7 @@ pub fn scanned() -> Scan {
             "take it DOWN before workers start",
         )],
         coverage: vec!["cdc covers order from 13:58:12Z to 14:31:00Z".to_owned()],
+        not_known: String::new(),
     }
 }
 

@@ -207,6 +207,20 @@ impl Folded {
         gap.told_by.map_or_else(|| gap.missing(source), |by| self.evidence(by))
     }
 
+    /// What a person should know of what the sources left out after T, or that concerns rows all the same.
+    pub fn gap_warnings(&self, t: Option<i64>) -> Vec<String> {
+        let mut rows = vec![0; self.gaps.len()];
+        let covered = self.covered.iter().flat_map(BTreeMap::values);
+        covered.for_each(|nth| rows[*nth] += 1);
+        let matters = |(gap, rows): &(&SourceGap, usize)| *rows > 0 || t.zip(gap.gap.to).is_none_or(|(t, to)| to > t);
+        let of_source = |(nth, source): (usize, &SourceNames)| {
+            let gaps = self.gaps.iter().zip(rows.iter().copied()).filter(matters);
+            let gaps: Vec<_> = gaps.filter(|(gap, _)| usize::from(gap.source) == nth).collect();
+            super::gaps::warnings(&source.name, &gaps)
+        };
+        self.sources.iter().enumerate().flat_map(of_source).collect()
+    }
+
     /// The largest key seen, where the key is one integer column; deleted rows count.
     pub fn max_int_key(&self, entity: EntityIx) -> Option<i64> {
         if self.wholes.is_empty() {

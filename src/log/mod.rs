@@ -66,6 +66,8 @@ pub struct Coverage {
     pub first: Option<i64>,
     /// Time of its latest event; of a database, when it was read.
     pub last: Option<i64>,
+    /// Events of it.
+    pub events: u64,
     /// Rows of the table, where the source is a database: then it is whole, and what it lacks is not there.
     pub rows: Option<u64>,
 }

@@ -214,19 +214,9 @@ impl Gathered {
 
     /// All of it, row by row.
     pub fn finish(self, catalogue: &Catalogue) -> Folded {
-        let mut total = self.total;
+        let total = self.total;
         let rows = fold::finish(self.fold, catalogue);
         let covered = total.concerned.settle(&rows, &total.gaps);
-        let mut of_gap = vec![0; total.gaps.len()];
-        covered
-            .iter()
-            .flat_map(std::collections::BTreeMap::values)
-            .for_each(|nth| of_gap[*nth] += 1);
-        for (ix, source) in total.names.iter().enumerate() {
-            let of_source = total.gaps.iter().zip(of_gap.iter().copied());
-            let of_source: Vec<_> = of_source.filter(|(gap, _)| usize::from(gap.source) == ix).collect();
-            total.warnings.extend(super::gaps::warnings(&source.name, &of_source));
-        }
         Folded {
             covered,
             stats: total.stats,
@@ -273,6 +263,7 @@ impl Total {
                 entity: entity.name.clone(),
                 first: None,
                 last: None,
+                events: 0,
                 rows: None,
             }));
     }
@@ -376,6 +367,7 @@ struct Found {
     blank: u64,
     stats: LogStats,
     spans: Vec<Option<(i64, i64)>>,
+    counts: Vec<u64>,
     rejects: Rejects,
     moves: Vec<Move>,
     truncates: Vec<Truncate>,
@@ -393,6 +385,7 @@ impl Found {
             blank: 0,
             stats: LogStats::default(),
             spans: vec![None; entities],
+            counts: vec![0; entities],
             rejects: Rejects::default(),
             moves: Vec::new(),
             truncates: Vec::new(),
@@ -412,6 +405,10 @@ impl Found {
         for (mine, other) in self.spans.iter_mut().zip(other.spans) {
             *mine = widest(*mine, other);
         }
+        self.counts
+            .iter_mut()
+            .zip(other.counts)
+            .for_each(|(mine, other)| *mine += other);
         self.rejects.join(other.rejects);
         self.moves.extend(other.moves);
         self.truncates.extend(other.truncates);
@@ -491,12 +488,13 @@ impl Found {
                 column, input.schema.entities[*entity].name, input.catalogue.tables[*entity].name
             ));
         }
-        for (entity, span) in input.schema.entities.iter().zip(&self.spans) {
+        for ((entity, span), events) in input.schema.entities.iter().zip(&self.spans).zip(&self.counts) {
             total.coverage.push(Coverage {
                 source: log.name.clone(),
                 entity: entity.name.clone(),
                 first: span.map(|s| s.0),
                 last: span.map(|s| s.1),
+                events: *events,
                 rows: None,
             });
         }
@@ -681,6 +679,7 @@ fn take(
     }
     let entity = change.entity;
     let left_out = sieve.left_out(&change);
+    found.counts[entity] += 1;
     if place.2 == 0 {
         found.beginnings.push((place.1, change.at));
     }

@@ -11,6 +11,7 @@ mod advice;
 mod cases;
 mod chain;
 mod compare;
+mod coverage;
 mod family;
 mod fits;
 mod hold;

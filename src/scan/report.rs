@@ -1,5 +1,6 @@
 //! What `scan --json` prints, but for the ledger's counts of cases.
 
+use super::coverage;
 use crate::config::Config;
 use crate::domain::back::CameBack;
 use crate::domain::case::FoundCase;
@@ -35,9 +36,25 @@ pub struct CoverageReport {
     pub first: Option<String>,
     /// RFC 3339, UTC.
     pub last: Option<String>,
+    /// Whether it tells of every row from T to the stop; null where that cannot be told.
+    pub known: Option<bool>,
+    /// Why not, or why it cannot be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
     /// Rows of the table, where the source is the whole of it: a database.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub whole: Option<u64>,
+}
+
+/// The part of the night that no source covers: what changed there is not known, and no row is clean for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct NotKnown {
+    /// Before this instant, RFC 3339, UTC; from T on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// After this instant; until the stop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
 }
 
 /// What a scan found, in figures.
@@ -67,6 +84,8 @@ pub struct ScanReport {
     pub undone: u64,
     /// What each source says of each entity.
     pub coverage: Vec<CoverageReport>,
+    /// What lies outside of the coverage.
+    pub not_known: NotKnown,
     /// What a person should know besides.
     pub warnings: Vec<String>,
 }
@@ -77,8 +96,10 @@ impl ScanReport {
         log: &Folded,
         cases: &[FoundCase],
         rows_read: u64,
-        warnings: Vec<String>,
+        mut warnings: Vec<String>,
     ) -> Self {
+        let reach = coverage::reach(config, log);
+        warnings.splice(0..0, reach.warnings);
         let mut counts: BTreeMap<(&str, Kind), u64> = BTreeMap::new();
         let mut orders: BTreeMap<Kind, u64> = BTreeMap::new();
         for finding in cases.iter().flat_map(|case| &case.findings) {
@@ -125,17 +146,8 @@ impl ScanReport {
             opening: None,
             since_opening: serde_json::Map::new(),
             came_back: Vec::new(),
-            coverage: log
-                .coverage
-                .iter()
-                .map(|c| CoverageReport {
-                    source: c.source.clone(),
-                    entity: c.entity.clone(),
-                    first: c.first.map(time::format),
-                    last: c.last.map(time::format),
-                    whole: c.rows,
-                })
-                .collect(),
+            coverage: reach.coverage,
+            not_known: reach.not_known,
             warnings,
         }
     }

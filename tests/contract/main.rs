@@ -17,6 +17,7 @@ mod database;
 mod differences;
 mod findings;
 mod gate;
+mod known;
 mod life;
 mod opening;
 mod people;

@@ -173,6 +173,8 @@ pub enum Scan {
         coverage: Vec<String>,
         /// What came back besides orders.
         back: Vec<CameBack>,
+        /// The part of the night that no log covers, in words; empty where all of it is.
+        not_known: String,
     },
     /// The last one failed.
     Failed {
@@ -227,6 +229,8 @@ pub struct Model {
     pub hold: Option<HoldClock>,
     /// The scan.
     pub scan: Scan,
+    /// The part of the night that the last scan could not know, in words; empty where there is none.
+    pub not_known: String,
     /// Ages of the sources.
     pub sources: Vec<Source>,
     /// The gate, where somebody looked.

@@ -7,7 +7,7 @@ use super::lane::Lane;
 use super::work::{Shared, stand_back};
 use crate::config::Config;
 use crate::domain::progress::Progress;
-use crate::domain::{Error, Result};
+use crate::domain::{Error, Result, time};
 use crate::job;
 use crate::ledger::Ledger;
 use serde_json::Value as Json;
@@ -109,15 +109,33 @@ pub fn tell_sources(shared: &Shared, scanned: Option<i64>) {
         lost_since: None,
         late_after: LATE,
     };
-    shared
-        .mailbox
-        .tell(Msg::Sources(vec![source("restored"), source("log")]));
+    // One log needs no name of its own.
+    let logs = match &shared.config.logs[..] {
+        [] | [_] => vec![source("log")],
+        several => several.iter().map(|log| source(&log.name)).collect(),
+    };
+    let all = std::iter::once(source("restored")).chain(logs).collect();
+    shared.mailbox.tell(Msg::Sources(all));
 }
 
 /// Reads log and restored database and takes what is found into the ledger; the report.
 fn scan_once(config: &Config, ledger: &mut Ledger, progress: &Progress) -> Result<Json> {
     let scanned = job::scan(config, ledger, None, progress)?;
     serde_json::to_value(&scanned.report).map_err(|e| Error::failed(e.to_string()))
+}
+
+/// The part of the night that no log covers, in words; empty where all of it is.
+fn not_known(report: &Json) -> String {
+    let at = |name: &str| {
+        let at = report.pointer(name).and_then(Json::as_str).and_then(time::parse)?;
+        Some(time::clock(at))
+    };
+    match (at("/not_known/before"), at("/not_known/after")) {
+        (Some(before), Some(after)) => format!("not known before {before} and after {after}"),
+        (Some(before), None) => format!("not known before {before}"),
+        (None, Some(after)) => format!("not known after {after}"),
+        (None, None) => String::new(),
+    }
 }
 
 /// A report in the model's words.
@@ -142,8 +160,14 @@ fn done(at: i64, report: &Json) -> Scan {
             .iter()
             .map(|c| {
                 let (source, entity) = (word(c, "source"), word(c, "entity"));
-                format!("{source} {entity}: {} to {}", word(c, "first"), word(c, "last"))
+                let span = format!("{source} {entity}: {} to {}", word(c, "first"), word(c, "last"));
+                match c["why"].as_str() {
+                    Some(why) if c["known"] == false => format!("{span}, not known: {why}"),
+                    Some(why) => format!("{span}, cannot tell whether all: {why}"),
+                    None => span,
+                }
             })
             .collect(),
+        not_known: not_known(report),
     }
 }

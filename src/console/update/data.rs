@@ -72,6 +72,9 @@ pub fn take(model: &mut Model, msg: Msg, out: &mut Vec<Effect>) {
             {
                 complain(model, format!("the scan failed: {}", error.what));
             }
+            if let Scan::Done { not_known, .. } = &scan {
+                model.not_known.clone_from(not_known);
+            }
             if matches!(scan, Scan::Done { .. }) && over {
                 model.diff.stale = true;
                 out.push(Effect::LoadOverview);

@@ -23,15 +23,17 @@ pub fn header(model: &Model, pen: &mut Pen<'_>, areas: &Areas) {
     pen.strip(areas.header, 1, &whereabouts(model, width, areas.rule.height == 0));
 }
 
-/// The scan under way, at the right end of the rule below the header, where it moves nothing.
+/// What is not known of the night, and the scan under way: at the right end of the rule below the header, where they move
+/// nothing.
 pub fn scanning(model: &Model, pen: &mut Pen<'_>, rule: Rect) {
-    let Some((tone, text)) = scan_words(&model.scan, model.now) else {
+    let unknown = (!model.not_known.is_empty()).then(|| (Tone::Warn, Safe::of(&model.not_known).into_owned()));
+    let mut line = Strip::new();
+    for (tone, text) in unknown.into_iter().chain(scan_words(&model.scan, model.now)) {
+        line = line.ours(Tone::Text, " ").with(tone, text).ours(Tone::Text, " ");
+    }
+    if line.width() == 0 {
         return;
-    };
-    let line = Strip::new()
-        .ours(Tone::Text, " ")
-        .with(tone, text)
-        .ours(Tone::Text, " ");
+    }
     let width = u16::try_from(line.width())
         .unwrap_or(u16::MAX)
         .saturating_add(1)
@@ -158,6 +160,12 @@ fn whereabouts(model: &Model, width: usize, with_scan: bool) -> Strip<'static> {
         for (i, source) in lost.into_iter().chain(fine.into_iter().take(sources)).enumerate() {
             let (tone, text) = age(source, model.now);
             strip = strip.ours(Tone::Text, if i == 0 { "  " } else { " " }).with(tone, text);
+        }
+        // Where there is no rule to say it on.
+        if with_scan && !model.not_known.is_empty() {
+            strip = strip
+                .ours(Tone::Text, "  ")
+                .with(Tone::Warn, Safe::of(&model.not_known).into_owned());
         }
         if scan && let Some((tone, text)) = scan_words(&model.scan, model.now) {
             strip = strip.ours(Tone::Text, "  ").with(tone, text);

@@ -322,3 +322,52 @@ fn a_scan_under_way_is_visible_on_every_view() {
         }
     }
 }
+
+#[test]
+fn every_view_says_after_when_nothing_is_known() {
+    let mut model = fixture::model();
+    let scan = match fixture::scanned() {
+        Scan::Done {
+            at,
+            events,
+            rows,
+            rejected,
+            warnings,
+            coverage,
+            back,
+            ..
+        } => Scan::Done {
+            at,
+            events,
+            rows,
+            rejected,
+            warnings,
+            coverage,
+            back,
+            not_known: "not known after 14:29:00Z".to_owned(),
+        },
+        other => other,
+    };
+    let _ = update(&mut model, Msg::Scan(scan));
+    // The next scan does not make it known while it runs.
+    let _ = update(
+        &mut model,
+        Msg::Scan(Scan::Running {
+            stage: crate::domain::progress::Stage::ReadingLog,
+            done: 1,
+            total: 2,
+            since: fixture::NOW,
+        }),
+    );
+    for (width, height) in [(60, 16), (80, 24), (140, 30)] {
+        for view in View::ALL {
+            model.view = view;
+            let text = snapshot::text(&snapshot::draw(&mut model, width, height));
+            let top = text[..3].join(
+                "
+",
+            );
+            assert!(top.contains("not known after 14:29:00Z"), "{view:?} {width}: {top}");
+        }
+    }
+}

@@ -42,13 +42,12 @@ fn rows_named_before_missing_positions_and_not_since_are_covered() {
         (evidence.source.as_str(), evidence.position.as_str()),
         ("cdc", "31 to 33 missing")
     );
+    let warnings = folded.gap_warnings(None);
     assert!(
-        folded
-            .warnings
+        warnings
             .iter()
             .any(|w| w.contains("positions 31 to 33 are missing") && w.contains("5 rows")),
-        "{:?}",
-        folded.warnings
+        "{warnings:?}"
     );
     assert!(one(&numbered(&[], key)).gaps.is_empty());
 }
