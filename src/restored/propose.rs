@@ -328,8 +328,11 @@ fn write_entity(out: &mut String, all: &[Entity<'_>], at: usize) {
             .iter()
             .position(|l| l.entity == at && l.target.is_none() && l.column.to_lowercase().contains("supersed"))
     {
-        let link = refs.remove(nth);
-        line(format!("supersedes = {}   # guess: by its name", quoted(&link.column)));
+        let former = refs.remove(nth);
+        line(format!(
+            "supersedes = {}   # guess: by its name",
+            quoted(&former.column)
+        ));
     }
     if let Some(owner) = &entity.owner {
         let mark = if owner.guess { "   # guess: by its name" } else { "" };
