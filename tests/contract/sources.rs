@@ -285,8 +285,10 @@ fn a_log_split_over_files_sources_and_standard_input_tells_the_same() {
     assert_eq!(
         report["coverage"],
         json!([
-            {"source": "one", "entity": "order", "first": "2026-11-22T14:07:02Z", "last": "2026-11-22T14:07:04Z"},
-            {"source": "two", "entity": "order", "first": "2026-11-22T14:07:00Z", "last": "2026-11-22T14:07:02Z"}
+            {"source": "one", "entity": "order", "first": "2026-11-22T14:07:02Z", "last": "2026-11-22T14:07:04Z",
+             "known": false, "why": "begins 2m after T"},
+            {"source": "two", "entity": "order", "first": "2026-11-22T14:07:00Z", "last": "2026-11-22T14:07:02Z",
+             "known": false, "why": "begins 2m after T"}
         ])
     );
 }

@@ -102,7 +102,7 @@ impl Shard {
         for aside in &mut self.asides {
             if event.left_out.by(aside.reading) {
                 aside.admit(event.entity, &self.tables[event.entity], key, hash);
-                let goes = event.says != Says::Exists;
+                let goes = matches!(event.says, Says::Gone | Says::Moved);
                 if (event.left_out.inserts || goes)
                     && aside.reading == Reading::AtT
                     && aside.get(event.entity, key, hash).is_some()
