@@ -11,7 +11,8 @@ fn folder(world: &World, events: &[Event], url: &str, more: &str) -> tempfile::T
     let folder = tempfile::tempdir().unwrap();
     let log = Format::Wal2json.log(events, &world.wal2json);
     log.write(&folder.path().join("log"));
-    let config = formats::config(Format::Wal2json, url, &world.restored_to);
+    let logs = formats::events(Format::Wal2json);
+    let config = formats::config(&logs, url, &world.restored_to);
     std::fs::write(folder.path().join("restitch.toml"), format!("{config}\n{more}")).unwrap();
     folder
 }
@@ -51,6 +52,16 @@ pub fn tells_the_servers_apart(world: &World, events: &[Event]) {
         "cannot_tell",
         "no old instance is named: {found:#}"
     );
+
+    let old = formats::instance(&live);
+    let compared = folder(world, events, &back, &old);
+    let (_, found) = gate(compared.path());
+    assert_eq!(light(&found, "address"), "green", "{found:#}");
+    assert_eq!(light(&found, "timeline"), "green", "{found:#}");
+    assert_ne!(found["light"], "red", "{found:#}");
+    let same = folder(world, events, &live, &old);
+    let (code, found) = gate(same.path());
+    assert_eq!((code, light(&found, "address")), (Some(3), "red"), "{found:#}");
 
     let wrong = folder(world, events, &live, "");
     let (code, found) = gate(wrong.path());
