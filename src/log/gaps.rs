@@ -143,6 +143,16 @@ impl Runs {
         self.sparse |= other.sparse;
     }
 
+    /// Whether the lines stand in the order of their positions; the runs are sorted by position.
+    fn is_in_order(&self) -> bool {
+        self.runs.windows(2).all(|two| {
+            let [(of, before), (next, after)] = two else {
+                return true;
+            };
+            of != next || (before.to.1, before.to.2) <= (after.from.1, after.from.2)
+        })
+    }
+
     /// The holes between the runs, where there are few. `unread` says how many lines could not be read or are of other
     /// tables: positions may be theirs.
     pub fn holes(mut self, source: u16, unread: u64) -> Vec<SourceGap> {
@@ -151,12 +161,13 @@ impl Runs {
         }
         self.runs
             .sort_unstable_by_key(|(partition, run)| (*partition, run.first));
+        let in_order = self.is_in_order();
         let mut found = Vec::new();
         let mut known: Option<(usize, Run)> = None;
         for (partition, run) in self.runs {
             match &mut known {
                 Some((of, known)) if *of == partition => {
-                    if run.first > known.last + 1 && !is_explained(known, &run, unread) {
+                    if run.first > known.last + 1 && !is_explained(known, &run, in_order, unread) {
                         found.push(hole(source, known, &run));
                     }
                     if run.last >= known.last {
@@ -173,13 +184,13 @@ impl Runs {
 }
 
 /// Whether lines that are no events of mapped tables may hold the positions between two runs.
-fn is_explained(before: &Run, after: &Run, unread: u64) -> bool {
+fn is_explained(before: &Run, after: &Run, in_order: bool, unread: u64) -> bool {
     let missing = after.first - before.last - 1;
     let ((_, part, line), (_, next_part, next_line)) = (before.to, after.from);
-    if part == next_part && next_line > line {
+    if in_order && part == next_part && next_line > line {
         next_line - line > missing
     } else {
-        // In files that are read side by side it cannot be told where they would stand.
+        // In disorder, or in files that are read side by side, it cannot be told where they would stand.
         unread >= missing
     }
 }

@@ -238,8 +238,9 @@ pub(super) fn billed(b: &mut Builder, times: &Times, real: &World) -> Vec<Billed
         };
         let dice = b.rng.below(100);
         let result = match (row.text("state").as_deref(), dice) {
+            (Some("Completed"), _) if completed.is_none_or(|at| at <= times.restored_to) => continue,
             (Some("Completed"), 0..2) => "Rejected",
-            (Some("Completed"), 2..70) if completed.is_some_and(|at| at > times.restored_to) => "Activated",
+            (Some("Completed"), 2..70) => "Activated",
             (Some("Ready" | "Running" | "Failed"), 0..40) => "Activated",
             (Some("Ready" | "Running" | "Failed"), 40..65) => "Rejected",
             (Some("Ready" | "Running" | "Failed"), 65..80) => "Queued",

@@ -66,6 +66,7 @@ fn found(case: &FoundCase) -> TrueCase {
                 .collect(),
             rows: f.rows.iter().cloned().collect(),
             moved_to: f.moved_to.clone(),
+            other: f.other.clone(),
             undone: f.undone,
             undone_fields: (f.fields.iter().filter(|d| d.undone && f.kind == Kind::Regressed))
                 .map(|d| d.name.clone())
@@ -81,6 +82,13 @@ fn found(case: &FoundCase) -> TrueCase {
         findings: findings.collect(),
         missing: case.missing.iter().cloned().collect(),
         waits_for: case.blocked_by.iter().cloned().collect(),
+        fits: (case.fits.iter())
+            .map(|fit| (fit.missing.clone(), fit.to.iter().cloned().collect()))
+            .collect(),
+        outside: (case.outside.iter())
+            .map(|o| (o.item.clone(), o.state, o.again))
+            .collect(),
+        advice: case.advice.as_ref().map(|a| a.verb),
     }
 }
 
@@ -103,7 +111,8 @@ fn differences(truth: Truth, outcome: &Outcome) -> Vec<String> {
             case.label.clear();
         }
         if case != wanted {
-            wrong.push(format!("{id}: found {case:#?}\nwanted {wanted:#?}"));
+            let advice = (case.advice, wanted.advice);
+            wrong.push(format!("{id}: advice {advice:?}: found {case:#?}\nwanted {wanted:#?}"));
         }
     }
     wrong.extend(cases.iter().map(|(id, case)| format!("too much: {id}: {case:#?}")));

@@ -1,10 +1,14 @@
 //! What a scan of the incident must find, from the model of both worlds: written for clarity, not for speed, and
 //! sharing no code with the scan that it judges.
 
-use super::model::{Change, Ref, Row, Table, Val, World};
-use super::story::Story;
+mod advice;
+mod outside;
+
+use crate::domain::case::{Happened, Verb};
 use crate::domain::event::Op;
 use crate::domain::finding::{Kind, Missing, RowState};
+use crate::sim::model::{Change, Ref, Row, Table, Val, World};
+use crate::sim::story::Story;
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -28,6 +32,12 @@ pub struct TrueCase {
     pub missing: BTreeSet<Missing>,
     /// The cases of the lost rows that would bring the missing ones back, in no order, itself left out.
     pub waits_for: BTreeSet<String>,
+    /// What its missing references could name instead.
+    pub fits: BTreeMap<Missing, BTreeSet<String>>,
+    /// Its effects outside: the step, whether it happened, whether the restored order would do it again.
+    pub outside: BTreeSet<(Option<String>, Happened, bool)>,
+    /// What to do first.
+    pub advice: Option<Verb>,
 }
 
 /// What must be found of one row or order.
@@ -39,6 +49,8 @@ pub struct TrueFinding {
     pub rows: BTreeSet<RowState>,
     /// The key under which a moved row is.
     pub moved_to: Option<String>,
+    /// The other order of a pair of which one is missing.
+    pub other: Option<String>,
     /// Without the bad change it would not be there.
     pub undone: bool,
     /// The differing fields that would not differ without the bad change.
@@ -60,12 +72,21 @@ struct Worlds<'a> {
     /// Restored rows by identity: table and normal form to key.
     by_identity: HashMap<(Table, String), &'a str>,
     findings: BTreeMap<Key, (Kind, TrueFinding)>,
+    /// Every order's rows on both sides.
+    family: BTreeMap<String, Vec<Key>>,
+    /// Rows, by entity and key, of which something that differs rests on the bad change.
+    on_bad: BTreeSet<(String, String)>,
+    /// What the held orders do, by their cases.
+    held_kinds: BTreeMap<String, String>,
 }
 
 /// The truth about the story.
 pub(super) fn of(story: &Story) -> Truth {
-    let mut cases = cases(story, |_| true);
-    let clean = self::cases(story, |c| !c.bad);
+    let mut worlds = Worlds::of(story, |_| true);
+    let mut cases = worlds.cases(story);
+    let without = Worlds::of(story, |c| !c.bad);
+    worlds.on_bad = worlds.told_otherwise(&without);
+    let clean = without.cases(story);
     for (id, case) in &mut cases {
         for (at, finding) in &mut case.findings {
             let without = clean.get(id).and_then(|c| c.findings.get(at));
@@ -74,26 +95,11 @@ pub(super) fn of(story: &Story) -> Truth {
             finding.undone_fields = finding.fields.keys().filter(|f| !stays(f)).cloned().collect();
         }
     }
-    Truth { cases }
-}
-
-/// The cases as a log of these changes alone would give them.
-fn cases(story: &Story, told: impl Fn(&Change) -> bool) -> BTreeMap<String, TrueCase> {
-    let events = story.changes.iter().filter(|c| c.at >= story.times.log_from && told(c));
-    let mut worlds = Worlds {
-        restored: &story.restored,
-        log: fold(events),
-        by_identity: HashMap::new(),
-        findings: BTreeMap::new(),
-    };
-    for (key, row) in &story.restored {
-        if let Some(identity) = identity(key.0, row) {
-            // Where two carry it, the lower key counts.
-            worlds.by_identity.entry((key.0, identity)).or_insert(&key.1);
-        }
+    let advice: Vec<Verb> = cases.keys().map(|id| worlds.advice(id, &cases)).collect();
+    for (case, verb) in cases.values_mut().zip(advice) {
+        case.advice = Some(verb);
     }
-    worlds.compare();
-    worlds.cases(story)
+    Truth { cases }
 }
 
 fn fold<'a>(events: impl Iterator<Item = &'a Change>) -> BTreeMap<Key, Told> {
@@ -140,6 +146,34 @@ fn shown(table: Table, column: &str, value: &Val) -> Json {
         Val::Int(i) if small => Json::from(*i),
         Val::Bool(b) => Json::from(*b),
         other => Json::from(other.written()),
+    }
+}
+
+impl<'a> Worlds<'a> {
+    /// The restored world against a log of these changes alone.
+    fn of(story: &'a Story, told: impl Fn(&Change) -> bool) -> Self {
+        let events = story.changes.iter().filter(|c| c.at >= story.times.log_from && told(c));
+        let held = story.held.iter();
+        let mut worlds = Self {
+            restored: &story.restored,
+            log: fold(events),
+            by_identity: HashMap::new(),
+            findings: BTreeMap::new(),
+            family: BTreeMap::new(),
+            on_bad: BTreeSet::new(),
+            held_kinds: held
+                .filter_map(|h| Some((format!("held:{}", h.label), h.order.text("kind")?)))
+                .collect(),
+        };
+        for (key, row) in worlds.restored {
+            if let Some(identity) = identity(key.0, row) {
+                // Where two carry it, the lower key counts.
+                worlds.by_identity.entry((key.0, identity)).or_insert(&key.1);
+            }
+        }
+        worlds.compare();
+        worlds.gather();
+        worlds
     }
 }
 
@@ -261,20 +295,63 @@ impl Worlds<'_> {
         lost.then(|| case_id(&self.owner(&key)))
     }
 
+    /// Rows with a finding that a log without the bad change tells otherwise, where that matters.
+    fn told_otherwise(&self, without: &Self) -> BTreeSet<(String, String)> {
+        let matters = |key: &Key, column: &str| match self.findings.get(key) {
+            Some((Kind::Regressed, finding)) => finding.fields.contains_key(column),
+            _ => column != "updated_at",
+        };
+        let rows = self.findings.keys().filter(|key| {
+            let (Some(told), then) = (self.log.get(*key), without.log.get(*key)) else {
+                return false;
+            };
+            let live = then.is_some_and(|then| then.live);
+            let mut columns = told.row.0.iter().filter(|(column, _)| matters(key, column));
+            let differs = columns.any(|(column, value)| then.and_then(|then| then.row.get(column)) != Some(value));
+            told.live != live || differs
+        });
+        rows.map(|key| (key.0.spec().entity.to_owned(), key.1.clone()))
+            .collect()
+    }
+
+    fn gather(&mut self) {
+        let only_there = self.restored.keys().filter(|k| !self.log.contains_key(k));
+        let mut family: BTreeMap<String, Vec<Key>> = BTreeMap::new();
+        for key in self.log.keys().chain(only_there) {
+            let (table, order) = self.owner(key);
+            if table == Table::Order {
+                family.entry(order).or_default().push(key.clone());
+            }
+        }
+        self.family = family;
+    }
+
+    fn rows_of(&self, order: &str) -> &[Key] {
+        self.family.get(order).map_or(&[], Vec::as_slice)
+    }
+
+    /// Pairs joined by the log of which the restored database has one and lacks the other. Who is back under another key
+    /// is there, whose key was reused is not, and what the log deleted is lacking on purpose.
+    fn halves(&self) -> Vec<(String, String)> {
+        let there = |order: &str| {
+            let key = (Table::Order, order.to_owned());
+            match self.findings.get(&key).map(|f| f.0) {
+                Some(Kind::Moved) => true,
+                Some(Kind::Collided) => false,
+                _ => self.restored.contains_key(&key),
+            }
+        };
+        let orders = self.log.iter().filter(|(key, told)| key.0 == Table::Order && told.live);
+        orders
+            .filter_map(|(key, told)| Some((key.1.clone(), told.row.text("superseded_order_id")?)))
+            .filter(|(_, old)| self.log.get(&(Table::Order, old.clone())).is_none_or(|told| told.live))
+            .filter(|(new, old)| there(new) != there(old))
+            .collect()
+    }
+
     fn cases(&self, story: &Story) -> BTreeMap<String, TrueCase> {
         let mut cases: BTreeMap<String, TrueCase> = BTreeMap::new();
         let mut asked: BTreeSet<String> = BTreeSet::new();
-        let mut family: BTreeMap<String, Vec<&Key>> = BTreeMap::new();
-        for key in self
-            .log
-            .keys()
-            .chain(self.restored.keys().filter(|k| !self.log.contains_key(k)))
-        {
-            let (table, order) = self.owner(key);
-            if table == Table::Order {
-                family.entry(order).or_default().push(key);
-            }
-        }
         for (key, (kind, finding)) in &self.findings {
             let owner = self.owner(key);
             let case = self.case(&mut cases, &owner);
@@ -318,9 +395,7 @@ impl Worlds<'_> {
             }
         }
         for order in asked {
-            let rows = family.get(&order).map(Vec::as_slice).unwrap_or_default();
-            let missing = rows
-                .iter()
+            let missing = (self.rows_of(&order).iter())
                 .flat_map(|key| key.0.spec().refs.iter().filter_map(|r| self.missing(key, r)))
                 .collect();
             self.orphan(&mut cases, &format!("order:{order}"), &order, missing);
@@ -340,7 +415,40 @@ impl Worlds<'_> {
                 case.label.clone_from(&held.label);
             }
         }
+        for (new, old) in self.halves() {
+            for (order, other) in [(&new, &old), (&old, &new)] {
+                let case = self.case(&mut cases, &(Table::Order, order.clone()));
+                let at = ("order".to_owned(), order.clone(), Kind::HalfSuperseded);
+                case.findings.entry(at).or_default().other = Some(other.clone());
+            }
+        }
+        let words = outside::Words::of(story);
+        for case in cases.values_mut() {
+            case.fits = (case.missing.iter().map(|m| (m.clone(), self.fitting(m))))
+                .filter(|(_, to)| !to.is_empty())
+                .collect();
+            if let Some(order) = case.order.clone() {
+                case.outside = self.outside(&order, &words);
+            }
+        }
         cases
+    }
+
+    /// Rows that are what the missing one was, under another key.
+    fn fitting(&self, missing: &Missing) -> BTreeSet<String> {
+        let of_entity = Table::ALL.into_iter().find(|t| t.spec().entity == missing.entity);
+        let Some(table) = of_entity.filter(|_| missing.column.is_none()) else {
+            // By another column than the key: that column is what it is, and no row has it.
+            return BTreeSet::new();
+        };
+        let lost = self.log.get(&(table, missing.key.clone())).filter(|told| told.live);
+        let Some(what) = lost.and_then(|told| identity(table, &told.row)) else {
+            return BTreeSet::new();
+        };
+        let rows = self.restored.iter().filter(|(key, _)| key.0 == table);
+        rows.filter(|(key, row)| key.1 != missing.key && identity(table, row).as_ref() == Some(&what))
+            .map(|(key, _)| key.1.clone())
+            .collect()
     }
 
     fn orphan(&self, cases: &mut BTreeMap<String, TrueCase>, id: &str, key: &str, missing: BTreeSet<Missing>) {
