@@ -105,21 +105,18 @@ fn lines(file: &CaseFile, schema: &Schema) -> Vec<Safe<'static>> {
         ));
     }
     for outside in &found.outside {
-        let at = outside.at.as_deref().map_or_else(String::new, |at| format!(" {at}"));
-        let by = outside
-            .evidence
-            .as_ref()
-            .map_or_else(String::new, |e| format!("  {}", event(e)));
-        let again = if outside.again { ", would run again" } else { "" };
-        lines.push(safe!(
-            "outside {} {}{}{}: {}{}",
-            own(&outside.name),
-            outside.state.name(),
-            own(&at),
-            again,
-            own(&outside.why),
-            own(&by)
-        ));
+        let mut line = safe!("outside {} {}", own(&outside.name), outside.state.name());
+        if let Some(at) = &outside.at {
+            line = safe!("{} {}", line, own(at));
+        }
+        if outside.again {
+            line = safe!("{}, would run again", line);
+        }
+        line = safe!("{}: {}", line, own(&outside.why));
+        if let Some(by) = &outside.evidence {
+            line = safe!("{}  {}", line, own(&event(by)));
+        }
+        lines.push(line);
     }
     for row in &found.family {
         family(row, schema, &mut lines);

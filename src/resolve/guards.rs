@@ -77,6 +77,7 @@ pub const RULES: &[(&[Verb], Rule)] = &[
     (&[Verb::Resubmit], order_is_nowhere),
     (&[Verb::Resubmit], others_come_first),
     (&[Verb::Relink], nothing_is_missing),
+    (&[Verb::Relink], message_is_no_row),
     (&[Verb::Complete], nothing_was_under_way),
     (&[Verb::Cancel], only_in_the_hold),
     (&[Verb::Cancel], service_would_live_on),
@@ -567,6 +568,11 @@ fn nothing_is_missing(f: &Facts<'_>) -> Option<String> {
         .then(|| "it refers to nothing that is missing".to_owned())
 }
 
+fn message_is_no_row(f: &Facts<'_>) -> Option<String> {
+    (f.is_held() && f.found.order.is_none())
+        .then(|| "it is in the hold only: its message is sent as it is, no row could be pointed elsewhere".to_owned())
+}
+
 fn nothing_was_under_way(f: &Facts<'_>) -> Option<String> {
     let fits = [
         Kind::Lost,
@@ -581,8 +587,7 @@ fn nothing_was_under_way(f: &Facts<'_>) -> Option<String> {
 }
 
 fn only_in_the_hold(f: &Facts<'_>) -> Option<String> {
-    f.is_held()
-        .then(|| "it is in the hold only: there is no order to cancel".to_owned())
+    (f.is_held() && f.found.order.is_none()).then(|| "it is in the hold only: there is no order to cancel".to_owned())
 }
 
 /// Whether the order ends a service.

@@ -42,10 +42,10 @@ impl<R: Restored> Scan<'_, R> {
         let (undecided, settled) = around.waits_for(case);
         let lacks = brought.get(&case.id).map_or(&[][..], Vec::as_slice);
         let why: Vec<Option<String>> = lacks.iter().map(|(_, by)| self.stays_lost(case, by, around)).collect();
-        let stays_lost = lacks
-            .iter()
-            .zip(&why)
-            .find_map(|((missing, _), why)| Some((missing, why.clone()?)));
+        let stays_lost = lacks.iter().zip(&why).find_map(|((missing, _), why)| {
+            let fits = case.fits.iter().any(|f| f.missing == *missing);
+            Some((missing, why.clone()?)).filter(|_| !fits)
+        });
         let first = case.blocked_by.iter().find_map(|id| {
             let mut coming = lacks.iter().zip(&why).filter(|(_, why)| why.is_none());
             let ((missing, _), _) = coming.find(|((_, by), _)| by.contains(id))?;

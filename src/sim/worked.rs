@@ -93,7 +93,11 @@ impl Night {
         // The colleague holds one of them: later.
         self.ledger.claim(&chain, Duration::from_mins(1)).ok()?;
         let offers = self.ledger.offers(id).unwrap();
-        let allowed = |verb: Verb| offers.iter().any(|o| o.verb == verb && o.refused.is_none());
+        // One decision points one reference elsewhere: where two are missing the proof would fail.
+        let lacks_one = file.found.missing.len() == 1;
+        let allowed = |verb: Verb| {
+            (verb != Verb::Relink || lacks_one) && offers.iter().any(|o| o.verb == verb && o.refused.is_none())
+        };
         let advised = offers.iter().find(|o| o.advised).map(|o| o.verb);
         let advised = advised.filter(|v| !matches!(v, Verb::Park | Verb::Escalate) && allowed(*v));
         let moved = file.found.findings.iter().find_map(|f| f.moved_to.clone());
@@ -132,6 +136,9 @@ impl Night {
     fn other_row(&self, file: &CaseFile) -> Option<(Option<String>, Option<String>)> {
         let refs = file.found.family.iter().flat_map(|row| &row.refs);
         let lacking = refs.into_iter().find(|r| file.found.lacks(r))?;
+        if let Some(fit) = file.found.fits.iter().find(|f| f.missing == lacking.to) {
+            return Some((Some(lacking.column.clone()), fit.to.first().cloned()));
+        }
         let schema = &self.demo.config().schema;
         let entity = &schema.entities[schema.index(&lacking.to.entity).unwrap()];
         let column = lacking.to.column.as_ref().unwrap_or(&entity.key[0]);

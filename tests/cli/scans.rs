@@ -138,10 +138,18 @@ fn cases_json_is_one_object_a_line_to_the_letter() {
             "findings",
             "missing",
             "blocked_by",
-            "advice"
+            "advice",
+            "outside",
+            "fits"
         ]
     );
     lost.as_object_mut().unwrap().remove("advice").unwrap();
+    let outside = lost.as_object_mut().unwrap().remove("outside").unwrap();
+    // No step of a plan is mapped, so nobody says that nothing happened.
+    assert_eq!(
+        (&outside[0]["name"], &outside[0]["state"]),
+        (&json!("its plan"), &json!("UNKNOWN"))
+    );
     assert_eq!(
         lost,
         json!({
@@ -153,7 +161,7 @@ fn cases_json_is_one_object_a_line_to_the_letter() {
                 {"entity": "order_item", "key": "30", "kind": "lost", "undone": false, "fields": [],
                  "evidence": evidence("5", "2026-11-22T14:08:02Z")},
             ],
-            "missing": [], "blocked_by": [],
+            "missing": [], "blocked_by": [], "fits": [],
         })
     );
 

@@ -20,6 +20,7 @@ mod gate;
 mod known;
 mod life;
 mod opening;
+mod outside;
 mod people;
 mod sources;
 mod streams;

@@ -1,7 +1,7 @@
 mod proofs;
 
 use crate::config::EffectConfig;
-use crate::domain::case::{Advice, FamilyField, FamilyRef, FamilyRow, FoundCase, State, Verb};
+use crate::domain::case::{Advice, FamilyField, FamilyRef, FamilyRow, FoundCase, Happened, Outside, State, Verb};
 use crate::domain::finding::{FieldDiff, Kind, Missing};
 use crate::domain::queue::{CaseFile, Claim, Decision};
 use crate::domain::schema::{Owner, Reference, Schema};
@@ -82,6 +82,30 @@ fn of(menu: &[Offer], verb: Verb) -> &Offer {
 
 fn why(case: &CaseFile, waits_for: &[CaseFile], verb: Verb) -> String {
     of(&menu(case, waits_for), verb).refused.clone().unwrap_or_default()
+}
+
+fn effect(state: Happened) -> Outside {
+    Outside {
+        item: None,
+        name: "billing.activate".to_owned(),
+        state,
+        at: None,
+        why: "the log".to_owned(),
+        evidence: None,
+        again: false,
+    }
+}
+
+/// What nobody knows is asked, and the answer goes with the decision.
+#[test]
+fn resubmitting_with_an_effect_unknown_asks_first() {
+    let case = file(order("1", &[Kind::Lost]).tap(|c| c.outside = vec![effect(Happened::Unknown)]));
+    let menu = menu(&case, &[]);
+    let offer = of(&menu, Verb::Resubmit);
+    assert_eq!(offer.refused, None);
+    let asks = offer.asks.as_deref().unwrap();
+    assert_eq!(asks, "ask billing whether billing.activate of SFO-1 happened (the log)");
+    assert!(menu.iter().all(|o| o.verb == Verb::Resubmit || o.asks.is_none()));
 }
 
 /// A row that no order owns.
@@ -295,6 +319,50 @@ fn table() -> Vec<Row> {
             "refers to nothing that is missing",
         ),
         ("missing", blocked(), vec![first()], Relink, ""),
+        (
+            "held, and missing",
+            in_hold(&[Orphaned]).tap(|c| {
+                c.missing = vec![Missing {
+                    entity: "inventory_item".to_owned(),
+                    column: None,
+                    key: "12".to_owned(),
+                }];
+            }),
+            vec![],
+            Relink,
+            "no row could be pointed elsewhere",
+        ),
+        (
+            "an effect is done",
+            order("1", &[Lost]).tap(|c| c.outside = vec![effect(Happened::Done)]),
+            vec![],
+            Resubmit,
+            "billing.activate is DONE: resubmitting would repeat it",
+        ),
+        (
+            "an effect did not happen",
+            order("1", &[Lost]).tap(|c| c.outside = vec![effect(Happened::None)]),
+            vec![],
+            Resubmit,
+            "",
+        ),
+        (
+            "ends a service that lives",
+            order("1", &[Orphaned]).tap(|c| c.action = "Disconnect".to_owned()),
+            vec![],
+            Cancel,
+            "SFO-1 ends a service that still lives",
+        ),
+        (
+            "has ended the service",
+            order("1", &[Orphaned]).tap(|c| {
+                c.action = "Disconnect".to_owned();
+                c.outside = vec![effect(Happened::Done)];
+            }),
+            vec![],
+            Cancel,
+            "",
+        ),
         (
             "orphaned",
             waiting("2", &[Orphaned], &["1"]),

@@ -298,6 +298,11 @@ fn left_the_hold(s: &Situation<'_>) -> Option<String> {
 
 fn one_fits(s: &Situation<'_>) -> Option<String> {
     let fit = s.case.fits.iter().find(|f| f.to.len() == 1)?;
+    // One decision points one reference elsewhere: the others must be mended as well, here or by another case.
+    let fits = |missing: &Missing| s.case.fits.iter().any(|f| f.missing == *missing && f.to.len() == 1);
+    if s.case.blocked_by.is_empty() && !s.case.missing.iter().all(fits) {
+        return None;
+    }
     Some(format!(
         "{} is not there, and {} alone fits it",
         what(&fit.missing),
