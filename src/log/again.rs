@@ -36,7 +36,12 @@ pub(super) fn finish(input: &LogInput<'_>, mut gathered: Gathered, progress: &Pr
         progress.begin(Stage::ReadingLog, source.size());
         let mut total = Total::default();
         kept.push(read_source(
-            input, &sieve, ix, log, &source, &begin, progress, &mut total,
+            input,
+            &sieve,
+            (ix, log, &source),
+            &begin,
+            progress,
+            &mut total,
         )?);
     }
     replay(kept, &tracking, input.catalogue, &mut folded.rows);

@@ -96,7 +96,7 @@ struct Run {
 #[derive(Debug, Default)]
 pub(super) struct Runs {
     /// The last run is the one that grows.
-    runs: Vec<(usize, Run)>,
+    known: Vec<(usize, Run)>,
     events: u64,
     /// The numbers mostly do not follow each other: they say nothing of what is missing.
     sparse: bool,
@@ -108,7 +108,7 @@ impl Runs {
     pub fn see(&mut self, partition: usize, position: u64, at: Option<i64>, (part, line): (usize, u64)) {
         self.events += 1;
         let here = (at, part, line);
-        if let Some((of, run)) = self.runs.last_mut()
+        if let Some((of, run)) = self.known.last_mut()
             && *of == partition
             && position.wrapping_sub(run.last) <= 1
         {
@@ -121,9 +121,9 @@ impl Runs {
 
     #[inline(never)]
     fn begin(&mut self, partition: usize, position: u64, here: (Option<i64>, usize, u64)) {
-        if self.runs.len() as u64 > MOST_RUNS + self.events / EVENTS_A_RUN {
+        if self.known.len() as u64 > MOST_RUNS + self.events / EVENTS_A_RUN {
             self.sparse = true;
-            self.runs = Vec::new();
+            self.known = Vec::new();
         }
         if self.sparse {
             return;
@@ -134,18 +134,18 @@ impl Runs {
             from: here,
             to: here,
         };
-        self.runs.push((partition, run));
+        self.known.push((partition, run));
     }
 
     pub fn join(&mut self, other: Self) {
-        self.runs.extend(other.runs);
+        self.known.extend(other.known);
         self.events += other.events;
         self.sparse |= other.sparse;
     }
 
     /// Whether the lines stand in the order of their positions; the runs are sorted by position.
     fn is_in_order(&self) -> bool {
-        self.runs.windows(2).all(|two| {
+        self.known.windows(2).all(|two| {
             let [(of, before), (next, after)] = two else {
                 return true;
             };
@@ -159,13 +159,13 @@ impl Runs {
         if self.sparse {
             return Vec::new();
         }
-        self.runs
+        self.known
             .sort_unstable_by_key(|(partition, run)| (*partition, run.first));
         let in_order = self.is_in_order();
         let mut found = Vec::new();
-        let mut known: Option<(usize, Run)> = None;
-        for (partition, run) in self.runs {
-            match &mut known {
+        let mut last: Option<(usize, Run)> = None;
+        for (partition, run) in self.known {
+            match &mut last {
                 Some((of, known)) if *of == partition => {
                     if run.first > known.last + 1 && !is_explained(known, &run, in_order, unread) {
                         found.push(hole(source, known, &run));
@@ -174,7 +174,7 @@ impl Runs {
                         (known.last, known.to) = (run.last, run.to);
                     }
                 }
-                _ => known = Some((partition, run)),
+                _ => last = Some((partition, run)),
             }
         }
         let holes = found.len() as u64;

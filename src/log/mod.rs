@@ -21,6 +21,7 @@ mod again;
 mod columns;
 mod fold;
 mod folded;
+mod found;
 mod gaps;
 mod glance;
 mod json;

@@ -5,8 +5,8 @@ use super::database::Told;
 use super::fold::{self, Batch, Fold, MOST_FILES, MOST_SOURCES, Move, Rules, Says, Stamp, Taken, Tracking, Truncate};
 use super::folded::{Folded, SourceNames, Whole};
 use super::format::{self, FormatContext, Line};
-use super::gaps::{Concerned, Runs, SourceGap};
-use super::rejects::Rejects;
+use super::found::{Found, widest};
+use super::gaps::{Concerned, SourceGap};
 use super::source::{Block, Source};
 use super::turns::Turns;
 use super::wants::{Sieve, Wants};
@@ -17,7 +17,7 @@ use crate::domain::progress::{Progress, Stage};
 use crate::domain::queue::Reject;
 use crate::domain::schema::{Catalogue, EntityIx, Schema};
 use crate::domain::value::LogValue;
-use crate::domain::{Error, Result, time};
+use crate::domain::{Error, Result};
 use foldhash::fast::RandomState;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -135,7 +135,7 @@ pub fn gather(input: &LogInput<'_>, progress: &Progress) -> Result<Gathered, Rea
             total.await_whole(log, input);
             continue;
         };
-        let fold = read_source(input, &sieve, ix, log, &source, &begin, progress, &mut total)?;
+        let fold = read_source(input, &sieve, (ix, log, &source), &begin, progress, &mut total)?;
         total.names.push(SourceNames {
             name: log.name.clone(),
             parts: source.parts().to_vec(),
@@ -237,17 +237,17 @@ impl Gathered {
 
 #[derive(Debug, Default)]
 pub(super) struct Total {
-    stats: LogStats,
-    coverage: Vec<Coverage>,
-    gaps: Vec<SourceGap>,
-    concerned: Concerned,
-    rejects: Vec<Reject>,
-    warnings: Vec<String>,
-    names: Vec<SourceNames>,
-    wholes: Vec<Whole>,
-    rows_read: u64,
-    timeless: u64,
-    unknown: BTreeSet<(EntityIx, String)>,
+    pub stats: LogStats,
+    pub coverage: Vec<Coverage>,
+    pub gaps: Vec<SourceGap>,
+    pub concerned: Concerned,
+    pub rejects: Vec<Reject>,
+    pub warnings: Vec<String>,
+    pub names: Vec<SourceNames>,
+    pub wholes: Vec<Whole>,
+    pub rows_read: u64,
+    pub timeless: u64,
+    pub unknown: BTreeSet<(EntityIx, String)>,
 }
 
 impl Total {
@@ -302,9 +302,7 @@ fn first_has_version(source: &Source<'_>) -> Result<bool> {
 pub(super) fn read_source(
     input: &LogInput<'_>,
     sieve: &Sieve<'_>,
-    ix: usize,
-    log: &LogConfig,
-    source: &Source<'_>,
+    (ix, log, source): (usize, &LogConfig, &Source<'_>),
     begin: &dyn Fn(Rules) -> Fold,
     progress: &Progress,
     total: &mut Total,
@@ -359,176 +357,6 @@ pub(super) fn read_source(
     total.concerned.add(&mut fold, &found.gaps, total.gaps.len());
     total.gaps.append(&mut found.gaps);
     Ok(fold)
-}
-
-/// What one thread, or all of them, found in a source besides rows.
-struct Found {
-    lines: u64,
-    blank: u64,
-    stats: LogStats,
-    spans: Vec<Option<(i64, i64)>>,
-    counts: Vec<u64>,
-    rejects: Rejects,
-    moves: Vec<Move>,
-    truncates: Vec<Truncate>,
-    gaps: Vec<SourceGap>,
-    runs: Runs,
-    /// Part and time of the first line of parts whose lines are numbered from 0.
-    beginnings: Vec<(usize, Option<i64>)>,
-    timeless: u64,
-}
-
-impl Found {
-    fn new(entities: usize) -> Self {
-        Self {
-            lines: 0,
-            blank: 0,
-            stats: LogStats::default(),
-            spans: vec![None; entities],
-            counts: vec![0; entities],
-            rejects: Rejects::default(),
-            moves: Vec::new(),
-            truncates: Vec::new(),
-            gaps: Vec::new(),
-            runs: Runs::default(),
-            beginnings: Vec::new(),
-            timeless: 0,
-        }
-    }
-
-    fn join(&mut self, other: Self) {
-        self.lines += other.lines;
-        self.blank += other.blank;
-        self.stats.events += other.stats.events;
-        self.stats.bytes += other.stats.bytes;
-        self.stats.skipped += other.stats.skipped;
-        for (mine, other) in self.spans.iter_mut().zip(other.spans) {
-            *mine = widest(*mine, other);
-        }
-        self.counts
-            .iter_mut()
-            .zip(other.counts)
-            .for_each(|(mine, other)| *mine += other);
-        self.rejects.join(other.rejects);
-        self.moves.extend(other.moves);
-        self.truncates.extend(other.truncates);
-        self.gaps.extend(other.gaps);
-        self.runs.join(other.runs);
-        self.beginnings.extend(other.beginnings);
-        self.timeless += other.timeless;
-    }
-
-    /// Notes what is gone of the source's parts, unless all of it was before T: that the restore kept. Of parts that hold
-    /// nothing any more it cannot be told: these are given back.
-    fn beginnings_gone(&mut self, ix: usize, source: &Source<'_>, t: Option<i64>) -> Vec<String> {
-        let mut untimed = Vec::new();
-        for mut missing in source.missing() {
-            // The event's own time where it has one; when a message was written is a little later.
-            let first = self.beginnings.iter().find(|(part, _)| *part == missing.part);
-            missing.until = first.and_then(|(_, at)| *at).or(missing.until);
-            match missing.until {
-                None => untimed.push(missing.why),
-                Some(until) if t.is_some_and(|t| until <= t) => {}
-                Some(_) => self.gaps.push(SourceGap::shown(ix, missing)),
-            }
-        }
-        untimed
-    }
-
-    /// Adds what was found to the total; fails where it shows that this is not the log that was meant.
-    fn report(
-        &mut self,
-        input: &LogInput<'_>,
-        log: &LogConfig,
-        unknown: &BTreeSet<(EntityIx, String)>,
-        total: &mut Total,
-    ) -> Result<(), ReadError> {
-        let rejected = self.rejects.count;
-        let lines = self.lines - self.blank;
-        let title = format!("log {}", log.name);
-        let too_many = self.rejects.too_many(&title, log.format, lines, input.reject_limit);
-        let before = total.rejects.len();
-        total.rejects.extend(std::mem::take(&mut self.rejects).named(&log.name));
-        let empty = || {
-            let (key, place) = log.place();
-            Error::failed(format!("{title} is empty"))
-                .at(format!("[[log]] {}: {place}", log.name))
-                .cure(format!(
-                    "without the log nothing can be said of what was lost: check the {key}, and what wrote the log"
-                ))
-        };
-        if let Some(error) = too_many.or_else(|| (lines == 0).then(empty)) {
-            let rejects = std::mem::take(&mut total.rejects);
-            return Err(ReadError { error, rejects });
-        }
-        let warn = &mut total.warnings;
-        if let Some(first) = total.rejects.get(before) {
-            let lines = if rejected == 1 { "line was" } else { "lines were" };
-            warn.push(format!(
-                "{title}: {rejected} malformed {lines} rejected, the first at {}: {}",
-                first.position, first.reason
-            ));
-        }
-        if self.stats.events == 0 {
-            warn.push(format!(
-                "{title}: none of its {lines} lines is an event of a mapped entity; mapped are {}",
-                input
-                    .schema
-                    .entities
-                    .iter()
-                    .map(|e| e.name.as_str())
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            ));
-        }
-        total.unknown.extend(unknown.iter().cloned());
-        for (entity, column) in unknown {
-            warn.push(format!(
-                "{title}: {} of {} is not in the restored table {} and is ignored",
-                column, input.schema.entities[*entity].name, input.catalogue.tables[*entity].name
-            ));
-        }
-        for ((entity, span), events) in input.schema.entities.iter().zip(&self.spans).zip(&self.counts) {
-            total.coverage.push(Coverage {
-                source: log.name.clone(),
-                entity: entity.name.clone(),
-                first: span.map(|s| s.0),
-                last: span.map(|s| s.1),
-                events: *events,
-                rows: None,
-            });
-        }
-        total.timeless += self.timeless;
-        let span = self.spans.iter().copied().fold(None, widest);
-        let stats = &mut total.stats;
-        let known = stats.first.zip(stats.last);
-        (stats.first, stats.last) = widest(known, span).unzip();
-        stats.events += self.stats.events;
-        stats.bytes += self.stats.bytes;
-        stats.rejected += rejected;
-        stats.skipped += self.stats.skipped;
-        Ok(())
-    }
-
-    /// The truncated entities and when that was.
-    fn truncated(&self) -> Vec<(EntityIx, String)> {
-        let mut last: Vec<&Truncate> = self.truncates.iter().collect();
-        last.sort_by_key(|t| (t.entity, t.by));
-        last.dedup_by_key(|t| t.entity);
-        let when = |t: &&Truncate| {
-            t.by.event()
-                .at
-                .map_or_else(String::new, |at| format!("at {}", time::format(at)))
-        };
-        last.iter().map(|t| (t.entity, when(t))).collect()
-    }
-}
-
-fn widest(a: Option<(i64, i64)>, b: Option<(i64, i64)>) -> Option<(i64, i64)> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
-        (a, b) => a.or(b),
-    }
 }
 
 /// One thread that reads blocks and folds their events.

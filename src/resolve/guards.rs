@@ -428,7 +428,7 @@ fn no_order_owns_it(f: &Facts<'_>) -> Option<String> {
 
 /// What the restore undid on purpose must not come back through the log's state.
 fn bad_change_would_repeat(f: &Facts<'_>) -> Option<String> {
-    let (row, did) = f.cases().filter_map(FoundCase::rests_on_bad).next()?;
+    let (row, did) = f.cases().find_map(FoundCase::rests_on_bad)?;
     let entity = row.entity.replace('_', " ");
     Some(format!(
         "the bad change {did} {entity} {}: reapplying would repeat it",

@@ -152,7 +152,7 @@ impl Source {
             usize::from(gap.source) == self.nth
                 && gap.gap.keys.is_empty()
                 && gap.gap.entity.is_none_or(|of| of == entity)
-                && !t.zip(gap.gap.to).is_some_and(|(t, to)| to <= t)
+                && t.zip(gap.gap.to).is_none_or(|(t, to)| to > t)
         };
         if let Some(gap) = log.gaps.iter().find(here) {
             return not(gap.gap.why.clone());

@@ -8,6 +8,7 @@ use crate::domain::case::{FamilyRow, FoundCase};
 use crate::domain::finding::Kind;
 use crate::domain::schema::EntityIx;
 use crate::domain::value::{self, LogKind};
+use crate::log::LogRow;
 use crate::log::hold::HeldOrder;
 use crate::restored::Restored;
 use hashbrown::{HashMap, HashSet};
@@ -126,7 +127,7 @@ impl<R: Restored> Scan<'_, R> {
         let now = log.get(*entity, key)?;
         if !now.exists() {
             // Where nothing else tells of it, the restored row shows that it was there.
-            let was_there = clean.map_or(there, |row| row.exists());
+            let was_there = clean.map_or(there, LogRow::exists);
             return was_there.then(|| "deleted".to_owned());
         }
         if clean.map_or(!there, |row| !row.exists()) {
@@ -161,6 +162,6 @@ impl FoundCase {
     /// A row that `reapply` would write and whose state in the log rests on the bad change, with what that did.
     pub fn rests_on_bad(&self) -> Option<(&FamilyRow, &str)> {
         let written = self.family.iter().filter(|row| !row.kinds.is_empty());
-        written.filter_map(|row| Some((row, row.bad.as_deref()?))).next()
+        written.into_iter().find_map(|row| Some((row, row.bad.as_deref()?)))
     }
 }

@@ -135,14 +135,13 @@ impl Sources<'_> {
                     for (source, shard) in shards[..told].iter().enumerate() {
                         let aside = &shard.asides[nth];
                         let main = || shard.tables[entity].get(key, slot.hash);
-                        match aside.get(entity, key, slot.hash) {
-                            Some(row) => rows.push((source, row)),
-                            None => {
-                                // Where there was no room for it, this source's row may be a later one.
-                                unknown |= aside.full[entity] && main().is_some_and(|row| self.is_later(row));
-                                rows.extend(main().map(|row| (source, row)));
-                            }
+                        if let Some(row) = aside.get(entity, key, slot.hash) {
+                            rows.push((source, row));
+                            continue;
                         }
+                        // Where there was no room for it, this source's row may be a later one.
+                        unknown |= aside.full[entity] && main().is_some_and(|row| self.is_later(row));
+                        rows.extend(main().map(|row| (source, row)));
                     }
                     if unknown {
                         merged.full[entity] = true;
