@@ -90,7 +90,7 @@ pub fn events(world: &World) -> Vec<Event> {
     world.wal2json.iter().filter_map(|line| event(line)).collect()
 }
 
-fn event(line: &str) -> Option<Event> {
+pub fn event(line: &str) -> Option<Event> {
     let json: Line<'_> = serde_json::from_str(line).unwrap();
     if !matches!(json.action, 'I' | 'U' | 'D' | 'T') {
         return None;

@@ -117,7 +117,7 @@ fn counts(wrong: &mut Wrong, truth: &Truth, report: &Value, cases: usize) {
     for (kind, so) in [
         ("in_doubt", truth.in_doubt.len()),
         ("orphaned", truth.missing.len()),
-        ("half_superseded", 0),
+        ("half_superseded", truth.half.len()),
         ("expired", 0),
     ] {
         wrong.same(&format!("count of {kind}"), json!(so), report["orders"][kind].clone());
@@ -202,6 +202,7 @@ fn one_case(
         "collided",
         "in_doubt",
         "orphaned",
+        "half_superseded",
     ];
     let kinds: Vec<Value> = order_of_kinds
         .iter()

@@ -20,6 +20,7 @@ mod capture;
 mod check;
 mod formats;
 mod gate;
+mod night;
 mod traffic;
 mod truth;
 mod world;
@@ -40,4 +41,8 @@ fn a_scan_after_a_real_recovery_agrees_with_the_truth_in_every_format_and_with_t
     let whole = Truth::read(&world, Log::Whole);
     truth.agrees_with_whole(&whole);
     check::instance_agrees(&world, &whole);
+    night::gate(&world);
+    night::preview(&world);
+    // From here on the restored server is no longer as it was at the opening.
+    night::opening(&world);
 }

@@ -33,6 +33,8 @@ pub struct Truth {
     pub in_doubt: BTreeMap<String, BTreeSet<(String, String, String)>>,
     /// Orders that are orphaned, with what they lack: entity, column, value.
     pub missing: BTreeMap<String, BTreeSet<(String, Option<String>, String)>>,
+    /// Orders of supersede chains of which one half is there.
+    pub half: BTreeSet<String>,
     /// Case: its findings, order kinds included, as entity, key, kind.
     pub cases: BTreeMap<String, BTreeSet<(String, String, String)>>,
     /// Order or other case: the cases that would bring back what it lacks.
@@ -263,6 +265,10 @@ impl Truth {
         for order in self.missing.keys().cloned().collect::<Vec<_>>() {
             self.add(&order, "orphaned");
         }
+        self.halves(sides);
+        for order in self.half.clone() {
+            self.add(&order, "half_superseded");
+        }
         for case in self.cases.keys() {
             let Some(order) = case.strip_prefix("order:") else {
                 continue;
@@ -277,6 +283,21 @@ impl Truth {
             };
             self.labels
                 .insert(order.to_owned(), label.unwrap_or_else(|| order.to_owned()));
+        }
+    }
+
+    /// Of two orders joined by the log the restored server has one, and lacks the other.
+    fn halves(&mut self, sides: &Sides) {
+        let id = |key: &str| ("order".to_owned(), key.to_owned());
+        let has = |key: &str| sides.back.contains_key(&id(key)) && !self.rows.contains_key(&(id(key), "collided"));
+        let orders = sides.live.keys().filter(|(entity, _)| entity == "order");
+        for (_, key) in orders.filter(|id| sides.of_log(id).is_some()) {
+            let Some(other) = sides.live[&id(key)].columns["superseded_order_id"].clone() else {
+                continue;
+            };
+            if has(key) != has(&other) {
+                self.half.extend([key.clone(), other]);
+            }
         }
     }
 

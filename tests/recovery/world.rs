@@ -13,6 +13,12 @@ pub struct World {
     pub live: Pg,
     /// Restored to T, with what happened on it since.
     pub back: Pg,
+    /// Restored to T, and left alone since.
+    pub untouched: Pg,
+    /// Restored to a point after everything that the log shows.
+    pub late: Pg,
+    /// When everything was over.
+    pub after_all: String,
     /// T as PostgreSQL writes it.
     pub restored_to: String,
     /// The log, a line an element, as wal2json wrote it.
@@ -46,6 +52,7 @@ impl World {
 
         let home = support::home();
         base_backup(&live, &home.join("data"));
+        let (late, untouched) = (copy(&home), copy(&home));
         live.psql(DB, &traffic::before_t());
         let restored_to = live.psql(
             DB,
@@ -58,17 +65,40 @@ impl World {
             "select data from pg_logical_slot_get_changes('cdc', null, null, 'format-version', '2', 'include-lsn', 'true', \
              'include-timestamp', 'true', 'include-types', 'true')",
         );
+        let after_all = live.psql(
+            DB,
+            "select pg_sleep(0.02); create temp table t as select clock_timestamp() as t; create table om.after_all (n int); select t from t",
+        );
         let last = live.psql("postgres", "select pg_walfile_name(pg_switch_wal())");
         await_archived(&live, &last);
         let back = recover(home, &archive, &restored_to);
+        let untouched = recover(untouched, &archive, &restored_to);
+        let after_all = after_all.trim().to_owned();
+        let late = recover(late, &archive, &after_all);
         back.psql(DB, &traffic::on_the_restored());
         Self {
             live,
             back,
+            untouched,
+            late,
+            after_all,
             restored_to,
             wal2json: wal2json.lines().map(str::to_owned).collect(),
         }
     }
+}
+
+/// A copy of the base backup in this folder.
+fn copy(home: &Path) -> std::path::PathBuf {
+    let copy = support::home();
+    let copied = support::command(Path::new("/bin/cp"))
+        .arg("-a")
+        .arg(home.join("data"))
+        .arg(&copy)
+        .status()
+        .unwrap();
+    assert!(copied.success());
+    copy
 }
 
 fn base_backup(from: &Pg, to: &Path) {
