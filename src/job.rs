@@ -213,7 +213,7 @@ pub fn preview(config: &Config, progress: &Progress) -> Result<Preview> {
         },
     };
     let log = crate::log::read(&input, progress)?;
-    let mut preview = Preview::build(&config.schema, &catalogue, &log);
+    let mut preview = Preview::build(&config.schema, &catalogue, &log).knowing_bad(config.incident.bad.is_some());
     if let Some(warning) = warning {
         preview.warn_of(warning);
     }

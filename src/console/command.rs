@@ -39,6 +39,11 @@ pub enum Id {
     View(View),
     NextView,
     PreviousView,
+    Preview,
+    Earlier,
+    Later,
+    Step,
+    ToT,
     Refresh,
     Palette,
     Help,
@@ -184,6 +189,11 @@ pub const COMMANDS: &[Command] = &[
     look(Id::Unmark, "unmark", &["-"], QUEUE, None, "forget all marks"),
     look(Id::Copy, "copy label", &["y"], CASE | QUEUE | DIFF, Some("copy"), "copy what people call the order"),
     look(Id::CopyId, "copy id", &["Y"], CASE | QUEUE | DIFF, None, "copy the case's id"),
+    look(Id::Preview, "preview", &["p"], RESTORE, Some("preview"), "what would a restore to another moment find? open or close it"),
+    look(Id::Earlier, "earlier", &["h", "left"], RESTORE, None, "in the preview: the cursor goes back by a step"),
+    look(Id::Later, "later", &["l", "right"], RESTORE, None, "in the preview: the cursor goes on by a step"),
+    look(Id::Step, "step", &["+"], RESTORE, None, "in the preview: the cursor's step is a second, a minute, a bar"),
+    look(Id::ToT, "to T", &["t"], RESTORE, None, "in the preview: the cursor goes to the configured T"),
     look(Id::Down, "down", &["j", "down"], CASE | LISTS, None, "down"),
     look(Id::Up, "up", &["k", "up"], CASE | LISTS, None, "up"),
     look(Id::Top, "top", &["g", "home"], CASE | LISTS, None, "to the first line"),
@@ -267,6 +277,10 @@ pub fn refused(model: &Model, command: &Command) -> Option<String> {
         Id::Unmark if model.queue.marks.is_empty() && model.queue.range.is_none() => {
             Some("no case is marked".to_owned())
         }
+        Id::Earlier | Id::Later | Id::Step | Id::ToT if !model.preview.shown => {
+            Some("the preview is closed: p opens it".to_owned())
+        }
+        Id::ToT if model.setup.restored_to.is_none() => Some("no restored_to is configured".to_owned()),
         _ => None,
     }
 }

@@ -53,6 +53,8 @@ pub enum Effect {
         /// What to do.
         deed: Deed,
     },
+    /// Tell the preview from the log; answer with [`super::msg::Msg::Preview`].
+    LoadPreview,
     /// Begin a scan.
     StartScan,
     /// Start the tasks again that died.

@@ -78,6 +78,8 @@ pub enum Msg {
     },
     /// How far the scan is, or how it ended.
     Scan(Scan),
+    /// How far the preview is, or how it ended.
+    Preview(super::model::preview::State),
     /// A deed was done, or not.
     Deed {
         /// Its number.

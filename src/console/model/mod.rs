@@ -4,6 +4,7 @@ pub mod case;
 pub mod diff;
 pub mod input;
 pub mod overlay;
+pub mod preview;
 pub mod query;
 pub mod queue;
 pub mod restore;
@@ -18,6 +19,7 @@ use crate::domain::queue::{Counts, HoldClock};
 use case::CasePane;
 use diff::DiffPane;
 use overlay::{Layer, Overlay};
+use preview::PreviewPane;
 use queue::Queue;
 use std::collections::BTreeSet;
 
@@ -124,6 +126,8 @@ pub enum Feed {
     Overview,
     /// The scan.
     Scan,
+    /// The preview.
+    Preview,
 }
 
 impl Feed {
@@ -136,6 +140,7 @@ impl Feed {
             Self::Phases => "watching the restore",
             Self::Overview => "reading the ledger",
             Self::Scan => "the scan",
+            Self::Preview => "the preview",
         }
     }
 }
@@ -219,6 +224,8 @@ pub struct Model {
     pub phase_at: usize,
     /// The line below that phase that the cursor is on: one of its checks.
     pub below: Option<usize>,
+    /// The preview in the Restore view.
+    pub preview: PreviewPane,
     /// What lies over the view.
     pub layer: Option<Layer>,
     /// The sums, once read.

@@ -4,6 +4,7 @@ pub mod board;
 pub mod case;
 pub mod diff;
 pub mod hold;
+pub mod preview;
 pub mod queue;
 pub mod restore;
 pub mod timeline;

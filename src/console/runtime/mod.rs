@@ -18,6 +18,7 @@ mod deeds;
 mod input;
 mod lane;
 mod mailbox;
+mod preview;
 mod read;
 mod scan;
 mod watch;

@@ -7,7 +7,7 @@ use super::super::msg::Msg;
 use super::super::term::panics;
 use super::lane::Lane;
 use super::mailbox::{Event, Mailbox};
-use super::{Options, deeds, read, scan, watch};
+use super::{Options, deeds, preview, read, scan, watch};
 use crate::config::Config;
 use crate::domain::time::Clock;
 use crate::domain::{Error, Result};
@@ -38,6 +38,7 @@ pub struct Shared {
     pub sort: Lane<read::SortJob>,
     pub deeds: Lane<deeds::Job>,
     pub scan: scan::Desk,
+    pub preview: Lane<()>,
     ended: AtomicBool,
 }
 
@@ -92,6 +93,7 @@ impl Work {
             sort: Lane::default(),
             deeds: Lane::default(),
             scan: scan::Desk::default(),
+            preview: Lane::default(),
             ended: AtomicBool::new(false),
         };
         let worker = |feed, name, body, bury| Worker {
@@ -110,6 +112,7 @@ impl Work {
             worker(Feed::Diff, "diff", read::diff, |s| s.diff.abandon()),
             worker(Feed::Overview, "deeds", deeds::run, |s| s.deeds.abandon()),
             worker(Feed::Overview, "leases", deeds::keep_leases, |_| {}),
+            worker(Feed::Preview, "preview", preview::run, |s| s.preview.abandon()),
             worker(Feed::Scan, "scan", scan::run, |s| s.scan.abandon()),
         ];
         Self {
@@ -198,6 +201,7 @@ impl Work {
             }
             Effect::Discard(table) => shared.sort.push(read::SortJob::Discard(table)),
             Effect::Deed { number, deed } => shared.deeds.push(deeds::Job::Deed { number, deed }),
+            Effect::LoadPreview => shared.preview.replace((), |()| true),
             Effect::StartScan => shared.scan.ask(),
             Effect::Restart => self.begin()?,
             Effect::Quit { give_back } => self.quit(give_back),

@@ -6,12 +6,15 @@ use crate::console::effect::{Deed, Effect};
 use crate::console::keymap;
 use crate::console::model::diff::Inside;
 use crate::console::model::overlay::{FilterBox, Menu, Overlay, Palette};
+use crate::console::model::preview::{State, Step};
 use crate::console::model::query::Query;
 use crate::console::model::restore;
 use crate::console::model::{Model, Scan, View};
 use crate::console::pane;
 use crate::console::view::layout;
-use crate::domain::case::State;
+use crate::domain::case;
+use crate::domain::progress::Stage;
+use crate::scan::preview::Preview;
 use crate::text::Safe;
 use crossterm::event::KeyEvent;
 
@@ -86,6 +89,18 @@ pub fn run(model: &mut Model, command: &Command, out: &mut Vec<Effect>) {
         Id::View(view) => show(model, view, out),
         Id::NextView => turn(model, 1, out),
         Id::PreviousView => turn(model, View::ALL.len() - 1, out),
+        Id::Preview => preview(model, out),
+        Id::Earlier => step(model, -1),
+        Id::Later => step(model, 1),
+        Id::Step => {
+            model.preview.step = model.preview.step.next();
+            say(model, format!("the cursor moves by {}", model.preview.step.words()));
+        }
+        Id::ToT => {
+            if let Some(t) = model.setup.restored_to {
+                model.preview.go(t);
+            }
+        }
         Id::Refresh => refresh(model, out),
         Id::Palette => lay(model, Overlay::Palette(Palette::default())),
         Id::Help => lay(model, Overlay::Help { top: 0 }),
@@ -127,6 +142,17 @@ fn go(model: &mut Model, by: isize, out: &mut Vec<Effect>) {
             *at = moved(*at, len);
             *top = (*top).clamp((*at + 1).saturating_sub(height), *at);
         }
+        View::Restore if model.preview.shown => match (by, model.preview.ready().and_then(Preview::span)) {
+            (isize::MIN, Some((first, _))) => model.preview.go(first),
+            (isize::MAX, Some((_, last))) => model.preview.go(last),
+            // Down is later, as in a list of moments: a minute at a time.
+            (by, _) => {
+                let at = model.preview.at.unwrap_or_default();
+                model
+                    .preview
+                    .go(at.saturating_add(60_000_000 * i64::try_from(by.signum()).unwrap_or_default()));
+            }
+        },
         View::Restore => {
             let rows = restore::rows(model);
             let here = rows
@@ -371,7 +397,46 @@ fn turn(model: &mut Model, by: usize, out: &mut Vec<Effect>) {
     show(model, View::ALL[(at + by) % View::ALL.len()], out);
 }
 
+/// Opens or closes the preview; the first time it is told.
+fn preview(model: &mut Model, out: &mut Vec<Effect>) {
+    model.preview.shown = !model.preview.shown;
+    if model.preview.shown && matches!(model.preview.state, State::Never | State::Failed(_)) {
+        tell_preview(model, out);
+    }
+}
+
+fn tell_preview(model: &mut Model, out: &mut Vec<Effect>) {
+    if !matches!(model.preview.state, State::Running { .. }) {
+        model.preview.state = State::Running {
+            stage: Stage::Idle,
+            done: 0,
+            total: 0,
+        };
+        out.push(Effect::LoadPreview);
+    }
+}
+
+/// Moves the preview's cursor.
+fn step(model: &mut Model, by: i64) {
+    let width = usize::from(layout::areas(model).list.width);
+    let pane = &model.preview;
+    let (Some(at), Some(preview)) = (pane.at, pane.ready()) else {
+        return;
+    };
+    let step = match pane.step {
+        Step::Second => 1_000_000,
+        Step::Minute => 60_000_000,
+        Step::Bar => pane::preview::bars(preview, width)
+            .first()
+            .map_or(0, |bar| bar.to - bar.from),
+    };
+    model.preview.go(at.saturating_add(by * step));
+}
+
 fn refresh(model: &mut Model, out: &mut Vec<Effect>) {
+    if model.view == View::Restore && model.preview.shown {
+        tell_preview(model, out);
+    }
     if !model.dead.is_empty() {
         model.dead.clear();
         out.push(Effect::Restart);
@@ -396,6 +461,8 @@ fn close(model: &mut Model, out: &mut Vec<Effect>) {
     if model.in_case {
         model.in_case = false;
         peek(model, out);
+    } else if model.view == View::Restore {
+        model.preview.shown = false;
     } else if model.view == View::Diff {
         model.diff.inside = None;
     } else if model.view == View::Queue {
@@ -409,6 +476,6 @@ fn close(model: &mut Model, out: &mut Vec<Effect>) {
 }
 
 /// Whether a case in this state has a decision that may be taken back.
-pub const fn can_undo(state: State) -> bool {
-    !matches!(state, State::Open | State::Gone)
+pub const fn can_undo(state: case::State) -> bool {
+    !matches!(state, case::State::Open | case::State::Gone)
 }

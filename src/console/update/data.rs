@@ -91,11 +91,24 @@ pub fn take(model: &mut Model, msg: Msg, out: &mut Vec<Effect>) {
                 reload_case(model, out);
             }
         }
+        Msg::Preview(state) => {
+            model.dead.retain(|(feed, _)| *feed != Feed::Preview);
+            model.preview.state = state;
+            let end = model
+                .preview
+                .ready()
+                .and_then(crate::scan::preview::Preview::span)
+                .map(|(_, last)| last);
+            if let Some(at) = model.preview.at.or(model.setup.restored_to).or(end) {
+                model.preview.go(at);
+            }
+        }
         Msg::Sources(sources) => model.sources = sources,
         Msg::Died { feed, why } => {
             match feed {
                 Feed::Rows => model.queue.busy = false,
                 Feed::Diff => model.diff.busy = false,
+                Feed::Preview => model.preview.state = crate::console::model::preview::State::Never,
                 _ => {}
             }
             model.dead.retain(|(dead, _)| *dead != feed);

@@ -181,7 +181,7 @@ impl Run {
                 self.quit = Some(give_back);
                 return None;
             }
-            Effect::Restart | Effect::Discard(_) => return None,
+            Effect::Restart | Effect::Discard(_) | Effect::LoadPreview => return None,
         })
     }
 

@@ -128,6 +128,10 @@ pub fn areas(model: &Model) -> Areas {
             areas.about = cut.bottom(if height >= 22 { 3 } else { 1 });
             areas.about_rule = cut.bottom(ruled);
         }
+        View::Restore if model.preview.shown => {
+            areas.list = cut.0;
+            return areas;
+        }
         View::Restore => {
             areas.about = cut.bottom(match height {
                 40.. => 14,

@@ -42,6 +42,7 @@ pub fn view_in(model: &Model, theme: &Theme, buffer: &mut Buffer) {
     if areas.list.area() > 0 {
         match model.view {
             View::Queue => pane::queue::draw(model, &mut pen, &areas),
+            View::Restore if model.preview.shown => pane::preview::draw(model, &mut pen, areas.list),
             View::Restore => pane::restore::draw(model, &mut pen, &areas),
             View::Diff => pane::diff::draw(model, &mut pen, &areas),
             View::Hold => pane::hold::draw(model, &mut pen, areas.list),

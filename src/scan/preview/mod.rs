@@ -80,6 +80,7 @@ pub struct Preview {
     origin: i64,
     cell: i64,
     warnings: Vec<String>,
+    knows_bad: bool,
 }
 
 /// One for each figure of a [`Point`].
@@ -152,8 +153,8 @@ const CELLS: i64 = 1 << 18;
 const CHUNK: usize = 2_048;
 const SECOND: i64 = 1_000_000;
 
-/// The narrowest width, in microseconds, that needs no more than so many of it for this span.
-fn width(span: (i64, i64), most: i64) -> i64 {
+/// The narrowest width, in microseconds, that people count in and that needs no more than so many of it for this span.
+pub fn width_for(span: (i64, i64), most: i64) -> i64 {
     let fits = |seconds: &&i64| {
         let width = **seconds * SECOND;
         span.1.div_euclid(width) - span.0.div_euclid(width) < most
@@ -181,7 +182,7 @@ impl Grid {
                 len: 0,
             };
         };
-        let width = width(span, most);
+        let width = width_for(span, most);
         let origin = span.0.div_euclid(width) * width;
         let len = (span.1 - origin).div_euclid(width) + 1;
         Self {
@@ -252,6 +253,7 @@ impl Preview {
             origin: cells.origin,
             cell: cells.width,
             warnings: log.warnings.clone(),
+            knows_bad: false,
         };
         preview.buckets = preview.histogram(buckets.origin, buckets.width, buckets.len);
         for (bucket, orders) in preview.buckets.iter_mut().zip(bucket_orders) {
@@ -365,6 +367,18 @@ impl Preview {
     /// Adds one more.
     pub fn warn_of(&mut self, warning: String) {
         self.warnings.push(warning);
+    }
+
+    /// Whether it is configured what the bad change is.
+    pub const fn knows_bad(&self) -> bool {
+        self.knows_bad
+    }
+
+    /// Says that it is.
+    #[must_use]
+    pub const fn knowing_bad(mut self, knows_bad: bool) -> Self {
+        self.knows_bad = knows_bad;
+        self
     }
 
     /// Bytes held for answering.

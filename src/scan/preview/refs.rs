@@ -131,7 +131,10 @@ impl<'a> Refs<'a> {
         let mut there = Vec::new();
         for row in named {
             there.extend(rows.present(*row, room, |t| rows.column_at(*row, column, t) == print));
-            if let Some(until) = rows.hidden_until(*row, room) {
+            // Before the log shows it, it is taken to be there as the log shows it first.
+            if let Some(until) = rows.hidden_until(*row, room)
+                && rows.column_at(*row, column, i64::MIN) == print
+            {
                 there.push((i64::MIN, until));
             }
         }
