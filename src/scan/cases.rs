@@ -245,31 +245,8 @@ impl<R: Restored> Scan<'_, R> {
         Ok(())
     }
 
-    /// The case as the ledger gets it; `None` where there is nothing to decide (a held order that lacks nothing).
-    fn finish(
-        &self,
-        id: String,
-        mut draft: Draft,
-        families: &Families,
-        (targets, fits): (&Targets, &Fits),
-        held: &[HeldOrder],
-    ) -> Result<Option<FoundCase>> {
-        draft.rows.sort_by(|a, b| {
-            a.entity
-                .cmp(&b.entity)
-                .then_with(|| by_key(&a.key, &b.key))
-                .then_with(|| a.kind.cmp(&b.kind))
-        });
-        draft.in_doubt.sort_by(|a, b| {
-            let entity = |row: &RowState| self.schema.index(&row.entity);
-            entity(a).cmp(&entity(b)).then_with(|| by_key(&a.key, &b.key))
-        });
-        let missing: BTreeSet<_> = draft
-            .refers
-            .iter()
-            .filter(|r| targets.is_missing(r))
-            .map(|r| self.missing(r))
-            .collect();
+    /// What the missing references of a case could say instead.
+    fn fit(&self, draft: &Draft, targets: &Targets, fits: &Fits) -> Vec<Fit> {
         let mut fit: Vec<Fit> = Vec::new();
         for refers in draft.refers.iter().filter(|r| targets.is_missing(r)) {
             if let Some(to) = fits.get(&refers.target)
@@ -281,6 +258,40 @@ impl<R: Restored> Scan<'_, R> {
                 });
             }
         }
+        fit
+    }
+
+    /// Findings in the order of the schema's entities, then of the keys.
+    fn sort(&self, draft: &mut Draft) {
+        draft.rows.sort_by(|a, b| {
+            a.entity
+                .cmp(&b.entity)
+                .then_with(|| by_key(&a.key, &b.key))
+                .then_with(|| a.kind.cmp(&b.kind))
+        });
+        draft.in_doubt.sort_by(|a, b| {
+            let entity = |row: &RowState| self.schema.index(&row.entity);
+            entity(a).cmp(&entity(b)).then_with(|| by_key(&a.key, &b.key))
+        });
+    }
+
+    /// The case as the ledger gets it; `None` where there is nothing to decide (a held order that lacks nothing).
+    fn finish(
+        &self,
+        id: String,
+        mut draft: Draft,
+        families: &Families,
+        (targets, fits): (&Targets, &Fits),
+        held: &[HeldOrder],
+    ) -> Result<Option<FoundCase>> {
+        self.sort(&mut draft);
+        let missing: BTreeSet<_> = draft
+            .refers
+            .iter()
+            .filter(|r| targets.is_missing(r))
+            .map(|r| self.missing(r))
+            .collect();
+        let fit = self.fit(&draft, targets, fits);
         let held = draft.held.map(|n| &held[n]);
         let single = draft
             .rows

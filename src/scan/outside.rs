@@ -44,7 +44,7 @@ impl<R: Restored> Scan<'_, R> {
         let steps = self.steps()?;
         for case in cases.iter_mut() {
             let Some(order) = case.order.as_deref() else { continue };
-            case.outside = self.by_log(order, &steps, families)?;
+            case.outside = self.by_log(order, &steps, families);
             let lost = case
                 .findings
                 .iter()
@@ -65,7 +65,9 @@ impl<R: Restored> Scan<'_, R> {
             }
         }
         self.by_exports(cases)?;
-        cases.iter_mut().for_each(|case| nothing_again(&mut case.outside));
+        for case in cases.iter_mut() {
+            nothing_again(&mut case.outside);
+        }
         Ok(())
     }
 
@@ -130,18 +132,18 @@ impl<R: Restored> Scan<'_, R> {
         Some(why)
     }
 
-    fn by_log(&self, order: &str, steps: &[Steps], families: &Families) -> Result<Vec<Outside>> {
+    fn by_log(&self, order: &str, steps: &[Steps], families: &Families) -> Vec<Outside> {
         let mut out = Vec::new();
         for row in families.by_order.get(order).into_iter().flatten() {
             if let Some(step) = steps.iter().find(|s| s.entity == row.0) {
-                out.extend(self.step(step, row, families)?);
+                out.extend(self.step(step, row, families));
             }
         }
-        Ok(out)
+        out
     }
 
     /// A step that may have had its effect since T; `None` where it has none, or had it before.
-    fn step(&self, step: &Steps, (entity, key): &RowId, families: &Families) -> Result<Option<Outside>> {
+    fn step(&self, step: &Steps, (entity, key): &RowId, families: &Families) -> Option<Outside> {
         let mapped = &self.schema.entities[*entity];
         let log = self.log.get(*entity, key);
         let text = |column: ColumnIx| {
@@ -153,7 +155,7 @@ impl<R: Restored> Scan<'_, R> {
         };
         let kind = text(step.kind).unwrap_or_default();
         if !mapped.outside.contains(&kind) {
-            return Ok(None);
+            return None;
         }
         let said = step.state.and_then(|column| log?.field(column));
         let evidence = said.as_ref().map(|(_, by)| self.log.evidence(*by));
@@ -171,11 +173,9 @@ impl<R: Restored> Scan<'_, R> {
         } else {
             step.uncovered.clone()
         };
-        let Some((state, why)) = judge(mapped, log_stands, there, uncovered.as_deref()) else {
-            return Ok(None);
-        };
+        let (state, why) = judge(mapped, log_stands, there, uncovered.as_deref())?;
         let name = step.label.and_then(text).unwrap_or_else(|| format!("{kind} {key}"));
-        Ok(Some(Outside {
+        Some(Outside {
             item: Some(key.to_string()),
             name,
             state,
@@ -183,7 +183,7 @@ impl<R: Restored> Scan<'_, R> {
             why,
             evidence,
             again: there.is_some_and(|there| would_run(mapped, there)),
-        }))
+        })
     }
 
     /// What the exports say of these cases' orders joins what the log says.
@@ -228,7 +228,7 @@ impl<R: Restored> Scan<'_, R> {
         for (case, mut words) in words {
             for word in &mut words {
                 if hidden[word.export] {
-                    word.said = "(masked)".to_owned();
+                    "(masked)".clone_into(&mut word.said);
                 }
                 if nameless[word.export] {
                     word.effect.clone_from(&exports[word.export].name);
@@ -444,7 +444,6 @@ fn settle(outside: &mut Outside, by: &mut Option<usize>, word: &Word) {
         (Done, Not) => (false, format!("{was}; but {new}")),
         (Done, _) => (false, was),
         (Not, Done) if !same => (true, format!("{new}; but {was}")),
-        (_, Done) => (true, new),
         // The later line of an export corrects the earlier one; another one's word settles no question of it.
         (Unknown, Not) if by.is_some() && !same => (false, format!("{was}; {new}")),
         (Not, Unknown) if !same => (true, format!("{new}; {was}")),

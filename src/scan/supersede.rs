@@ -49,7 +49,7 @@ impl<R: Restored> Scan<'_, R> {
                 let replaced: Box<str> = replaced.as_ref().into();
                 all.by.insert(replaced.clone(), row.key().into());
                 // What the log deleted itself is not there on purpose.
-                if self.log.get(entity, &replaced).is_none_or(|r| r.exists()) {
+                if self.log.get(entity, &replaced).is_none_or(crate::log::LogRow::exists) {
                     pairs.push((row.key().into(), replaced));
                 }
             }

@@ -505,6 +505,7 @@ fn in_doubt(s: &Situation<'_>) -> Option<String> {
     })
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "a row of the table as the others are")]
 fn anything_else(s: &Situation<'_>) -> Option<String> {
     if let Some(why) = stays_lost(s) {
         return Some(format!("{why}: a person must say what becomes of it"));
