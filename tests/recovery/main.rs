@@ -43,6 +43,7 @@ fn a_scan_after_a_real_recovery_agrees_with_the_truth_in_every_format_and_with_t
     check::instance_agrees(&world, &whole);
     night::gate(&world);
     night::preview(&world);
+    night::coverage(&world);
     // From here on the restored server is no longer as it was at the opening.
     night::opening(&world);
 }

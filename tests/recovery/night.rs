@@ -211,6 +211,25 @@ fn id_of(event: &crate::capture::Event) -> (String, String) {
     (entity.to_owned(), crate::capture::key_text(&event.table, &event.key))
 }
 
+/// A log that ends two minutes before the stop: what changed since is not known, said with the time from which on.
+pub fn coverage(world: &World) {
+    let ended: jiff::Timestamp = rfc3339(&world.after_all).parse().unwrap();
+    let stop = format!("stopped_at = \"{}\"\n", ended + jiff::SignedDuration::from_mins(2));
+    let events = formats::events(Format::Wal2json);
+    let folder = Folder::new(world, &world.back.url(DB), &events, &stop);
+    let report = folder.run(&["scan", "--json"]).ended(3).json();
+    let coverage = report["coverage"].as_array().unwrap();
+    assert!(coverage.iter().all(|c| c["known"] != true), "{coverage:#?}");
+    assert_eq!(report["not_known"]["after"], report["log"]["last"], "{report:#}");
+    let warnings = report["warnings"].to_string();
+    assert!(warnings.contains("not known"), "{warnings}");
+    // The instance itself tells of all until it was read.
+    let both = format!("{events}\n{}", formats::instance(&world.live.url(DB)));
+    let folder = Folder::new(world, &world.back.url(DB), &both, "");
+    let report = folder.run(&["scan", "--json"]).ended(3).json();
+    assert_eq!(report["not_known"], json!({}), "{report:#}");
+}
+
 /// What comes after the first scan: new orders, and orders that go on; one of them was alike on both sides.
 const AFTER_THE_OPENING: &str = "
     insert into om.orders (n, external_id, status) select n, 'SFM-' || n, 'New' from generate_series(5001, 5010) n;
