@@ -95,6 +95,10 @@ impl Worlds<'_> {
             });
         let regressed = chain.has(Kind::Regressed);
         let fits = |many: fn(usize) -> bool| case.fits.values().any(|to| many(to.len()));
+        // A message in the hold is no row, and one decision mends one reference: the others must be mended as well.
+        let fit_alone = |m: &Missing| case.fits.get(m).is_some_and(|to| to.len() == 1);
+        let mends = !case.waits_for.is_empty() || case.missing.iter().all(fit_alone);
+        let one_fits = fits(|n| n == 1) && mends && !held;
         let only_undeleted = case.findings.keys().all(|at| at.2 == Kind::Undeleted);
         // In the order of the table; the first that fits and may be done.
         let table = [
@@ -104,7 +108,7 @@ impl Worlds<'_> {
             (case.order.is_none() && chain.has(Kind::Moved), Verb::Keep),
             (chain.has(Kind::Collided), Verb::Escalate),
             (held && case.missing.is_empty(), Verb::Park),
-            (fits(|n| n == 1), Verb::Relink),
+            (one_fits, Verb::Relink),
             (fits(|n| n > 1), Verb::Escalate),
             (comes_back, Verb::Park),
             (stays_lost && !held && matches!(&*kind, "Change" | "Move"), Verb::Cancel),
