@@ -17,7 +17,7 @@ const BAR: usize = 30;
 /// Arguments of `preview`.
 #[derive(Debug, Args)]
 pub struct Ask {
-    /// A restore point; RFC 3339. Unless one is given: the configured restored_to
+    /// A restore point; RFC 3339. Unless one is given: the configured `restored_to`
     #[arg(long, value_name = "T", value_parser = parse::instant)]
     at: Vec<i64>,
 }

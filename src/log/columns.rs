@@ -58,7 +58,7 @@ fn table(schema: &Schema, entity: &Entity) -> Table {
         &entity.type_column,
         &entity.ponr,
     ];
-    let named = schema
+    let referred = schema
         .entities
         .iter()
         .flat_map(|e| &e.refs)
@@ -73,7 +73,7 @@ fn table(schema: &Schema, entity: &Entity) -> Table {
         .chain(&entity.mask)
         .chain(entity.owner.as_ref().map(|owner| &owner.column))
         .chain(entity.refs.iter().map(|r| &r.column))
-        .chain(named.filter_map(|r| r.target.as_ref()));
+        .chain(referred.filter_map(|r| r.target.as_ref()));
     for name in names {
         add(&mut table, name);
     }

@@ -2,6 +2,7 @@
 //! takes: `cargo bench --bench preview`. The ratio is what counts; the times are those of this machine while it ran.
 
 #![allow(
+    clippy::cast_precision_loss,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

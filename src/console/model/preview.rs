@@ -40,6 +40,7 @@ pub enum Step {
 
 impl Step {
     /// The next one.
+    #[must_use]
     pub const fn next(self) -> Self {
         match self {
             Self::Second => Self::Minute,

@@ -110,8 +110,8 @@ pub(in crate::log) fn replay(sources: Vec<Fold>, tracking: &Tracking, catalogue:
     for ((_, source, by), step) in steps {
         match step {
             Step::Event(event) => {
-                let moved = moves.get(&(source, event.entity, by));
-                replay.event(source, rules[source], event, moved);
+                let with = moves.get(&(source, event.entity, by));
+                replay.event(source, rules[source], event, with);
             }
             Step::Truncate(truncate) => replay.truncate(source, rules[source], &truncate),
         }

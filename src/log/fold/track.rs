@@ -120,6 +120,7 @@ impl Tracking {
 
 /// What a row was from one of its events to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "four facts, a bit each")]
 pub struct State {
     /// The event's time, microseconds since 1970; 0 where it does not say.
     pub at: i64,
@@ -325,7 +326,7 @@ impl Track {
         if known.is_some_and(|known| known.at == at) && row.set_by().max(row.deleted_by()) > Some(event.by) {
             self.late.insert((entity, row_number));
         }
-        let print = self.change(tracking, known, row, (event, fields), rules, scratch);
+        let print = Self::change(tracking, known, row, (event, fields), rules, scratch);
         for (column, before) in watched.iter().zip(former) {
             let now = tracking.print_column(row, column);
             if now != before {
@@ -350,7 +351,6 @@ impl Track {
 
     /// Folds the event; the fingerprint of what the row is then.
     fn change(
-        &self,
         tracking: &Tracking,
         known: Option<State>,
         row: &mut Row,

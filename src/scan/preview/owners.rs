@@ -109,12 +109,11 @@ pub fn owned(schema: &Schema, catalogue: &Catalogue, log: &Folded) -> Owned {
                 }
                 End::Nobody => None,
             };
-            match number {
-                Some(number) => found.others.push((number, row)),
-                None => {
-                    found.nobodys += 1;
-                    found.alone.push(row);
-                }
+            if let Some(number) = number {
+                found.others.push((number, row));
+            } else {
+                found.nobodys += 1;
+                found.alone.push(row);
             }
         }
     }
