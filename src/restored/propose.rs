@@ -361,21 +361,31 @@ fn write_entity(out: &mut String, all: &[Entity<'_>], at: usize) {
             .collect();
         line(format!("refs = {{ {} }}{mark}", refs.join(", ")));
     }
+    write_named(out, entity);
+}
+
+/// The parts that columns seem to play by their names alone.
+fn write_named(out: &mut String, entity: &Entity<'_>) {
+    let named = |words: &[&str]| {
+        let mut columns = entity.shape.columns.iter().map(|(name, _)| name);
+        columns.find(|c| words.contains(&c.to_lowercase().as_str()))
+    };
+    let is_item = entity.name.ends_with("_item") && entity.name != "inventory_item";
     for (key, words) in [
         ("action", &["action", "macd_action"][..]),
         ("type", &["item_type", "type"][..]),
         ("ponr", &["is_ponr", "ponr"][..]),
     ] {
-        if let Some(column) = named(words).filter(|_| entity.name.ends_with("_item") && entity.name != "inventory_item")
-        {
-            line(format!("{key} = {}   # guess", quoted(&column)));
+        if let Some(column) = named(words).filter(|_| is_item) {
+            let _ = writeln!(out, "{key} = {}   # guess", quoted(column));
         }
     }
     if let Some(changed) = named(&["updated_at", "modified_at", "modified", "last_modified", "updated"]) {
-        line(format!(
+        let _ = writeln!(
+            out,
             "# ignore = [{}]   # where it says only when, not what",
-            quoted(&changed)
-        ));
+            quoted(changed)
+        );
     }
 }
 

@@ -239,10 +239,8 @@ pub(super) fn billed(b: &mut Builder, times: &Times, real: &World) -> Vec<Billed
         let dice = b.rng.below(100);
         let result = match (row.text("state").as_deref(), dice) {
             (Some("Completed"), _) if completed.is_none_or(|at| at <= times.restored_to) => continue,
-            (Some("Completed"), 0..2) => "Rejected",
-            (Some("Completed"), 2..70) => "Activated",
-            (Some("Ready" | "Running" | "Failed"), 0..40) => "Activated",
-            (Some("Ready" | "Running" | "Failed"), 40..65) => "Rejected",
+            (Some("Completed"), 0..2) | (Some("Ready" | "Running" | "Failed"), 40..65) => "Rejected",
+            (Some("Completed"), 2..70) | (Some("Ready" | "Running" | "Failed"), 0..40) => "Activated",
             (Some("Ready" | "Running" | "Failed"), 65..80) => "Queued",
             (Some("Pending"), 0..60) => "Not requested",
             _ => continue,

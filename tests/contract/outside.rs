@@ -2,6 +2,7 @@
 
 use crate::world::World;
 use serde_json::{Value as Json, json};
+use std::fmt::Write as _;
 
 const TABLES: &str = "
 create table orders (id bigint primary key, sf text, status text, kind text, superseded bigint);
@@ -105,11 +106,12 @@ fn night(events: &[Event], end: i64, billing: &str) -> World {
     for (pos, (at, entity, key, state)) in all.iter().enumerate() {
         let seconds = 14 * 3_600 + 5 * 60 + at;
         let (h, m, s) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-        log += &format!(
+        writeln!(
+            log,
             r#"{{"pos":{},"ts":"2026-11-22T{h:02}:{m:02}:{s:02}Z","entity":"{entity}","key":"{key}","op":"upsert","state":{state}}}"#,
             pos + 1
-        );
-        log.push('\n');
+        )
+        .unwrap();
     }
     world.night.write("log.ndjson", log);
     world.sql("insert into steps values (90, 6, 'x', 'Callout', 'Completed', false), (91, 6, 'x', 'Callout', 'Completed', false)");
@@ -335,9 +337,9 @@ fn an_orphan_goes_to_what_fits_or_stays_with_what_it_lost() {
         "x",
         "--dry-run",
     ];
-    let would = world.run(&relink).ended(0).out;
+    let shown = world.run(&relink).ended(0).out;
     for words in ["55 fits instead of inventory item 12", "inv from 12 to 55"] {
-        assert!(would.contains(words), "{would}");
+        assert!(shown.contains(words), "{shown}");
     }
 }
 

@@ -6,6 +6,7 @@ use crate::support::kafka::{Sent, kafka};
 use crate::support::{free_port, pg};
 use crate::world::World;
 use serde_json::{Value as Json, json};
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 /// A world whose one log is a topic.
@@ -63,14 +64,16 @@ fn native_table(state: &str, time: &str) -> String {
         } else {
             format!("'{}'", quoted(&event["state"].to_string()))
         };
-        sql += &format!(
+        writeln!(
+            sql,
             "insert into audit.events values ({}, '{}', '{}', '{}', '{}', {state});",
             text("pos"),
             text("ts"),
             text("entity"),
             text("key"),
             text("op")
-        );
+        )
+        .unwrap();
     }
     sql
 }

@@ -56,13 +56,11 @@ impl World {
 
     /// Changes the restored database.
     pub fn sql(&self, sql: &str) -> String {
-        match &self.db {
-            Some(db) => pg().psql(db, sql),
-            None => {
-                self.night.sql(sql);
-                String::new()
-            }
+        if let Some(db) = &self.db {
+            return pg().psql(db, sql);
         }
+        self.night.sql(sql);
+        String::new()
     }
 
     pub fn run(&self, args: &[&str]) -> Ran {

@@ -46,6 +46,10 @@ fn bin() -> PathBuf {
 }
 
 impl Kafka {
+    #[allow(
+        clippy::zombie_processes,
+        reason = "the watcher ends with this process, and waits for what it started"
+    )]
     pub fn start() -> Self {
         for _ in 0..5 {
             let port = free_port();

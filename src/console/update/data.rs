@@ -67,20 +67,7 @@ pub fn take(model: &mut Model, msg: Msg, out: &mut Vec<Effect>) {
         }
         Msg::Scan(scan) => {
             let over = !matches!(scan, Scan::Running { .. }) && matches!(model.scan, Scan::Running { .. });
-            if let Scan::Failed { error, .. } = &scan
-                && over
-            {
-                complain(model, format!("the scan failed: {}", error.what));
-            }
-            if let Scan::Done { not_known, .. } = &scan {
-                model.not_known.clone_from(not_known);
-            }
-            if matches!(scan, Scan::Done { .. }) && over {
-                model.diff.stale = true;
-                out.push(Effect::LoadOverview);
-                read_rows(model, out);
-                reload_case(model, out);
-            }
+            scanned(model, &scan, over, out);
             model.scan = scan;
         }
         Msg::Deed { number, deed, outcome } => answered(model, number, &deed, outcome, out),
@@ -115,6 +102,23 @@ pub fn take(model: &mut Model, msg: Msg, out: &mut Vec<Effect>) {
             model.dead.push((feed, why));
         }
         Msg::Key(..) | Msg::Paste(_) | Msg::Resize(..) | Msg::Tick(_) | Msg::Drawn(_) => {}
+    }
+}
+
+/// The scan said something; `over`: it ran until now.
+fn scanned(model: &mut Model, scan: &Scan, over: bool, out: &mut Vec<Effect>) {
+    if let Scan::Failed { error, .. } = scan
+        && over
+    {
+        complain(model, format!("the scan failed: {}", error.what));
+    }
+    let Scan::Done { not_known, .. } = scan else { return };
+    model.not_known.clone_from(not_known);
+    if over {
+        model.diff.stale = true;
+        out.push(Effect::LoadOverview);
+        read_rows(model, out);
+        reload_case(model, out);
     }
 }
 

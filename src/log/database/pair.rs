@@ -138,21 +138,17 @@ mod tests {
         while !(a_ended && b_ended) {
             let take_old = turns.next().unwrap_or(true);
             if (take_old && !a_ended) || b_ended {
-                match a.next() {
-                    Some((key, rest)) => pairing.take(Side::Old, &mark(*key, *rest), &mut look),
-                    None => {
-                        pairing.end(Side::Old, &mut look);
-                        a_ended = true;
-                    }
+                if let Some((key, rest)) = a.next() {
+                    pairing.take(Side::Old, &mark(*key, *rest), &mut look);
+                } else {
+                    pairing.end(Side::Old, &mut look);
+                    a_ended = true;
                 }
+            } else if let Some((key, rest)) = b.next() {
+                pairing.take(Side::Restored, &mark(*key, *rest), &mut look);
             } else {
-                match b.next() {
-                    Some((key, rest)) => pairing.take(Side::Restored, &mark(*key, *rest), &mut look),
-                    None => {
-                        pairing.end(Side::Restored, &mut look);
-                        b_ended = true;
-                    }
-                }
+                pairing.end(Side::Restored, &mut look);
+                b_ended = true;
             }
         }
         assert!(pairing.is_even());

@@ -177,7 +177,7 @@ impl<'a> Rows<'a> {
             let (first, last) = row.changed;
             match (stands, row.then) {
                 // A row of T that is not there any more says nothing of the point.
-                (None | Some(Stands::Reused), Some(_)) => out.otherwise += 1,
+                (None | Some(Stands::Reused), Some(_)) | (Some(Stands::Otherwise), _) => out.otherwise += 1,
                 (None | Some(Stands::Reused), None) | (Some(Stands::AsAtT), _) => {
                     out.then += 1;
                     out.lacks = Some(out.lacks.map_or(first, |at| at.min(first)));
@@ -185,7 +185,6 @@ impl<'a> Rows<'a> {
                 (Some(Stands::Later), _) => out
                     .later
                     .push((last, format!("{} {}", self.name(entity), row.later.key()))),
-                (Some(Stands::Otherwise), _) => out.otherwise += 1,
             }
         }
         Ok(())

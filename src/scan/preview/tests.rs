@@ -75,8 +75,11 @@ key = "id"
 
 const START: i64 = 1_795_356_000_000_000;
 
+/// Columns and the values that they take.
+type Columns = &'static [(&'static str, &'static [&'static str])];
+
 /// For each entity its columns and the values that they take; the first is the owner or what identifies the row.
-const ENTITIES: [(&str, &[(&str, &[&str])]); 6] = [
+const ENTITIES: [(&str, Columns); 6] = [
     (
         "order",
         &[
@@ -381,7 +384,7 @@ impl World {
             .lines
             .iter()
             .map(|(at, line)| (at, serde_json::from_str::<Json>(line).unwrap()));
-        let of_row = |(_, event): &(&i64, Json)| event["entity"] == entity && event["key"].to_string() == key;
+        let of_row = |(_, event): &(&i64, Json)| event["entity"] == entity && event["key"].to_string().as_str() == key;
         events.filter(of_row).min_by_key(|(at, _)| **at).unwrap().1
     }
 
