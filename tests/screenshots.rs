@@ -60,14 +60,14 @@ fn restore(folder: &Path) {
         (
             Phase::Restoring,
             PhaseState::Done,
-            "14:31:44",
-            Some(1_440),
-            "available; last commit replayed 14:04:59Z",
+            "14:44:20",
+            Some(630),
+            "attempt 2: available. The gate of attempt 1 was RED: rows that are as after 14:05:00Z",
         ),
         (
             Phase::Gate,
             PhaseState::Done,
-            "14:55:46",
+            "14:55:10",
             Some(31),
             "green: 7 of 7 checks",
         ),
@@ -152,7 +152,9 @@ fn screenshots_show_the_program_as_it_is() {
         let name = |view: &str| format!("{view}-{}x{}", size.0, size.1);
         terminal.shows("1 of ");
         take(&terminal, &name("queue"), &mut stale);
-        terminal.keys("J");
+        terminal.keys("<enter>");
+        terminal.shows("log says");
+        terminal.keys("c");
         terminal.shows("yours");
         take(&terminal, &name("case"), &mut stale);
         terminal.keys("a");

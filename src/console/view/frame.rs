@@ -80,7 +80,8 @@ fn attempt(model: &Model, words: u8) -> Strip<'static> {
         .ours(Tone::Text, " ")
         .with(Tone::Heading, Safe::of(&setup.incident).into_owned());
     if setup.attempt > 1 {
-        left = left.with(Tone::Dim, safe!(" attempt {}", setup.attempt));
+        let word = if words == 0 { "#" } else { "attempt " };
+        left = left.with(Tone::Dim, safe!(" {}{}", word, setup.attempt));
     }
     left = match setup.restored_to {
         Some(t) => {
