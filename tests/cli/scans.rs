@@ -19,8 +19,10 @@ fn scan_json_is_one_object_to_the_letter() {
             "orders",
             "opening",
             "since_opening",
+            "came_back",
             "undone",
             "coverage",
+            "not_known",
             "cases",
             "warnings",
             "elapsed_ms",
@@ -37,6 +39,8 @@ fn scan_json_is_one_object_to_the_letter() {
         "warnings",
         "coverage",
         "opening",
+        "came_back",
+        "not_known",
     ] {
         report.as_object_mut().unwrap().remove(volatile);
     }
@@ -68,11 +72,13 @@ fn scan_json_is_one_object_to_the_letter() {
 fn coverage_names_source_entity_first_and_last() {
     let report = Night::new().run(&["--json", "scan"]).ended(3).json();
     let order = &report["coverage"][0];
-    assert_eq!(keys(order), ["source", "entity", "first", "last"]);
-    assert_eq!(
-        *order,
-        json!({"source": "cdc", "entity": "order", "first": "2026-11-22T14:06:00Z", "last": "2026-11-22T14:10:00Z"})
-    );
+    assert_eq!(keys(order), ["source", "entity", "first", "last", "known", "why"]);
+    assert_eq!(order["source"], "cdc");
+    assert_eq!(order["entity"], "order");
+    assert_eq!(order["first"], "2026-11-22T14:06:00Z");
+    assert_eq!(order["last"], "2026-11-22T14:10:00Z");
+    assert_eq!(order["known"], json!(null), "without stopped_at nobody can tell");
+    assert_eq!(order["why"], "incident.stopped_at is not configured");
 }
 
 #[test]
