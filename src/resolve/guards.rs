@@ -4,7 +4,7 @@
 
 use super::steps::{self, Act};
 use crate::config::EffectConfig;
-use crate::domain::case::{FamilyRow, FoundCase, Happened, State, Verb};
+use crate::domain::case::{FamilyRow, FoundCase, Happened, Outside, State, Verb};
 use crate::domain::finding::{Finding, Kind, Missing};
 use crate::domain::queue::CaseFile;
 use crate::domain::schema::{ORDER, Schema};
@@ -173,8 +173,9 @@ impl Asked<'_> {
             steps,
             wanted: wanted(verb),
             asks: match verb {
-                // An answer may turn out either way, so the verb is not refused: it takes the answer.
-                Verb::Resubmit => steps::question(case),
+                // An answer may turn out either way, so the verb is not refused: it takes the answer. Where no step is
+                // known at all there is nothing to ask about by name: the advice says so, and the person decides.
+                Verb::Resubmit if case.outside.iter().any(is_open_step) => steps::question(case),
                 _ => None,
             },
             also,
@@ -388,6 +389,11 @@ pub const fn wanted(verb: Verb) -> Option<&'static str> {
         Verb::Cancel => Some("who cancelled it, and where"),
         Verb::Complete | Verb::Park | Verb::Escalate | Verb::Keep => None,
     }
+}
+
+/// A step, or a word of an export on one, whose outcome nobody knows.
+fn is_open_step(effect: &Outside) -> bool {
+    effect.state == Happened::Unknown && (effect.item.is_some() || effect.evidence.is_some())
 }
 
 /// Why a case in this state is not decided again.

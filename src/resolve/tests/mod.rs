@@ -86,7 +86,7 @@ fn why(case: &CaseFile, waits_for: &[CaseFile], verb: Verb) -> String {
 
 fn effect(state: Happened) -> Outside {
     Outside {
-        item: None,
+        item: Some("7".to_owned()),
         name: "billing.activate".to_owned(),
         state,
         at: None,
@@ -106,6 +106,14 @@ fn resubmitting_with_an_effect_unknown_asks_first() {
     let asks = offer.asks.as_deref().unwrap();
     assert_eq!(asks, "ask billing whether billing.activate of SFO-1 happened (the log)");
     assert!(menu.iter().all(|o| o.verb == Verb::Resubmit || o.asks.is_none()));
+    // A site that maps no plan has no step to ask about.
+    let plan = Outside {
+        item: None,
+        name: "its plan".to_owned(),
+        ..effect(Happened::Unknown)
+    };
+    let case = file(order("1", &[Kind::Lost]).tap(|c| c.outside = vec![plan]));
+    assert_eq!(of(&self::menu(&case, &[]), Verb::Resubmit).asks, None);
 }
 
 /// A row that no order owns.
