@@ -9,7 +9,7 @@ use super::supersede::Supersedes;
 use crate::domain::case::{FoundCase, Verb};
 use crate::domain::schema::ORDER;
 use crate::domain::value::LogKind;
-use crate::resolve::guards;
+use crate::resolve::rules;
 use crate::restored::Restored;
 use hashbrown::{HashMap, HashSet};
 
@@ -57,7 +57,7 @@ impl<R: Restored> Scan<'_, R> {
         Situation {
             case,
             schema: self.schema,
-            facts: guards::Facts {
+            facts: rules::Facts {
                 found: case,
                 schema: self.schema,
                 undecided,

@@ -58,6 +58,7 @@ impl Night {
                 let triage = self.ledger.phases().unwrap().pop().unwrap();
                 panic!("{why}: {triage:?}: {stuck:#?}");
             }
+            // The condition is awaited; the ledger is a file and tells nobody.
             std::thread::sleep(Duration::from_millis(5));
         }
     }

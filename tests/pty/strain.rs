@@ -83,6 +83,7 @@ fn a_paste_decides_nothing() {
     };
     while !terminal.text().contains("enter open") {
         assert!(since.elapsed() < PATIENCE, "{}", terminal.text());
+        // The condition is the screen; a key is sent again only so often.
         std::thread::sleep(Duration::from_millis(200));
         open(&mut terminal);
     }
@@ -113,6 +114,7 @@ fn a_terminal_that_does_not_read_delays_no_lease() {
     // More frames than the kernel keeps for a reader: from here on the console's write stands still.
     for _ in 0..400 {
         terminal.keys("jk");
+        // As fast as a hand on a repeating key: time is the subject.
         std::thread::sleep(Duration::from_millis(5));
     }
     // Two renewals, ten seconds apart.

@@ -124,6 +124,7 @@ fn said(read: &Proven) -> String {
 pub fn keep_leases(shared: &Shared) -> Result<()> {
     let mut ledger = shared.open()?;
     loop {
+        // Time is the subject: a lease is renewed so often, whatever else happens.
         thread::sleep(RENEW);
         bug_on_purpose("leases");
         let held: Vec<String> = shared.held(|held| held.iter().cloned().collect());

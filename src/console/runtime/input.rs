@@ -27,6 +27,7 @@ pub fn listen(mailbox: Arc<Mailbox>) -> io::Result<()> {
             match together() {
                 Ok(inputs) => sort(inputs, &mut pasted, time::now(), &mailbox),
                 // The terminal is going away; the thread that waits for its end will find out.
+                // There is nothing to wait for here, and asking again at once would keep a core busy.
                 Err(_) => thread::sleep(Duration::from_millis(100)),
             }
         }

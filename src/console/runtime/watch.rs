@@ -24,6 +24,7 @@ pub fn run(shared: &Shared) -> Result<()> {
     let mut scanned = ledger.last_scan()?.map(|(at, _)| at);
     let mut leases_read = Instant::now();
     loop {
+        // A poll: SQLite tells other processes nothing.
         thread::sleep(EVERY);
         bug_on_purpose("watch");
         scan::report_progress(shared);

@@ -66,6 +66,7 @@ fn insist(signal: i32) {
         die_of(signal);
     };
     let waiting = thread::Builder::new().spawn(move || {
+        // Time is the subject: so long the last deeds may take.
         thread::sleep(LAST_DEEDS);
         end();
     });

@@ -165,7 +165,9 @@ impl<O: Restored, R: Restored> Reader<'_, O, R> {
                     return Ok(());
                 }
                 Ok(None) if attempt > 4 => break,
+                // Nothing tells when a server answers again: it is asked.
                 Ok(None) => tokio::time::sleep(GLANCE).await,
+                // The pause before the next attempt, looking whether anybody still wants it.
                 Err(_) => {
                     for _ in 0..BETWEEN.as_millis() / GLANCE.as_millis() {
                         self.check_cancelled()?;

@@ -100,6 +100,7 @@ pub fn open<'p>(log: &LogConfig, schema: &Schema, progress: &'p Progress) -> Res
 async fn unless_stopped(tap: &Tap, work: impl Future<Output = Result<()>>) -> Result<()> {
     let stopped = async {
         while !tap.stopped() {
+            // The reader is another thread, and its mark a flag: it is looked at.
             tokio::time::sleep(LOOK).await;
         }
     };

@@ -6,7 +6,7 @@ use super::supersede::Half;
 use crate::domain::case::{Advice, FoundCase, Happened, Outside, Verb};
 use crate::domain::finding::{Finding, Kind, Missing};
 use crate::domain::schema::{ORDER, Schema};
-use crate::resolve::guards;
+use crate::resolve::rules;
 use crate::resolve::steps::{name, question};
 
 /// A case, and what the rules ask besides.
@@ -15,7 +15,7 @@ pub(super) struct Situation<'a> {
     pub case: &'a FoundCase,
     pub schema: &'a Schema,
     /// What the guards are told.
-    pub facts: guards::Facts<'a>,
+    pub facts: rules::Facts<'a>,
     /// The case that is decided first, and what it may bring back.
     pub brought: Option<(&'a str, &'a Missing)>,
     /// What nothing brings back, and why not.
@@ -342,7 +342,7 @@ fn change_of_what_stays_lost(s: &Situation<'_>) -> Option<String> {
 }
 
 fn disconnect_of_what_stays_lost(s: &Situation<'_>) -> Option<String> {
-    let why = stays_lost(s).filter(|_| guards::disconnects(s.case))?;
+    let why = stays_lost(s).filter(|_| rules::disconnects(s.case))?;
     Some(format!(
         "{why}: dropped, the service would live on and be billed; a person must see it ended"
     ))

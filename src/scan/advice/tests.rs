@@ -154,7 +154,7 @@ impl Told {
         let situation = Situation {
             case: &self.case,
             schema: &schema,
-            facts: guards::Facts {
+            facts: rules::Facts {
                 found: &self.case,
                 schema: &schema,
                 undecided: self.undecided.iter().collect(),
@@ -465,7 +465,7 @@ fn an_advice_can_always_be_followed() {
                 for told in shapes {
                     let (rule, advice) = told.choice();
                     let schema = schema();
-                    let facts = guards::Facts {
+                    let facts = rules::Facts {
                         found: &told.case,
                         schema: &schema,
                         undecided: Vec::new(),
