@@ -1,10 +1,12 @@
 //! The audit trail: one chain of SHA-256 for each incident, each line written in the transaction of its deed.
 
+use super::Ledger;
 use super::fault::{Fault, Res};
-use super::{Ledger, Tx};
+use super::sqlite::Tx;
+use super::store::{Row, Snapshot};
 use crate::domain::queue::AuditLine;
 use crate::domain::{Error, ErrorKind, Result, time};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
 /// What is written down of a deed.
@@ -37,20 +39,20 @@ struct Line {
 impl Line {
     const COLUMNS: &str = "seq, at, who, system_user, ssh, action, case_id, verb, key, outcome, why, hash";
 
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+    fn read(row: &dyn Row) -> Res<Self> {
         Ok(Self {
-            seq: row.get(0)?,
-            at: row.get(1)?,
-            who: row.get(2)?,
-            system_user: row.get(3)?,
-            ssh: row.get(4)?,
-            action: row.get(5)?,
-            case: row.get(6)?,
-            verb: row.get(7)?,
-            key: row.get(8)?,
-            outcome: row.get(9)?,
-            why: row.get(10)?,
-            hash: row.get(11)?,
+            seq: row.int(0)?,
+            at: row.int(1)?,
+            who: row.own(2)?,
+            system_user: row.own(3)?,
+            ssh: row.own_or_null(4)?,
+            action: row.own(5)?,
+            case: row.own_or_null(6)?,
+            verb: row.own_or_null(7)?,
+            key: row.own_or_null(8)?,
+            outcome: row.own(9)?,
+            why: row.own_or_null(10)?,
+            hash: row.own(11)?,
         })
     }
 
@@ -81,7 +83,7 @@ fn hex(bytes: &[u8]) -> String {
 
 impl Tx<'_> {
     /// Adds a line to the chain.
-    pub(super) fn audit(&self, deed: Deed<'_>) -> Res<()> {
+    pub fn audit(&self, deed: Deed<'_>) -> Res<()> {
         let head: Option<(i64, String)> = self
             .db
             .prepare_cached("SELECT seq, hash FROM heads WHERE incident = ?1")?
@@ -103,7 +105,7 @@ impl Tx<'_> {
             why: own(deed.why),
             hash: String::new(),
         };
-        line.hash = line.seal(self.name, &before)?;
+        line.hash = line.seal(&self.name, &before)?;
         self.db
             .prepare_cached(
                 "INSERT INTO audit (incident, seq, at, who, system_user, ssh, action, case_id, verb, key, outcome, why, hash)
@@ -134,8 +136,8 @@ impl Tx<'_> {
 impl Ledger {
     /// The trail of the incident, oldest first.
     pub fn audit(&self, each: &mut dyn FnMut(AuditLine) -> Result<()>) -> Result<()> {
-        self.read(|db, incident| {
-            lines(db, incident, &mut |line| {
+        self.read(|at| {
+            lines(at, at.incident(), &mut |line| {
                 each(AuditLine {
                     seq: line.seq.unsigned_abs(),
                     at: time::format(line.at),
@@ -156,7 +158,7 @@ impl Ledger {
     /// Reads every chain in the ledger and says how many lines are whole; the first that is not ends it with
     /// [`ErrorKind::BrokenChain`].
     pub fn verify(&self) -> Result<u64> {
-        let told = self.read(|db, _| verify_all(db));
+        let told = self.read(verify_all);
         told.map_err(|mut e| {
             // A page that SQLite cannot make sense of is a broken chain too.
             if e.what.contains("damaged") {
@@ -167,16 +169,12 @@ impl Ledger {
     }
 }
 
-fn lines(db: &Connection, incident: i64, each: &mut dyn FnMut(Line) -> Res<()>) -> Res<()> {
-    let mut statement = db.prepare(&format!(
-        "SELECT {} FROM audit WHERE incident = ?1 ORDER BY seq",
-        Line::COLUMNS
-    ))?;
-    let mut rows = statement.query([incident])?;
-    while let Some(row) = rows.next()? {
+fn lines(at: &dyn Snapshot, incident: i64, each: &mut dyn FnMut(Line) -> Res<()>) -> Res<()> {
+    let sql = format!("SELECT {} FROM audit WHERE incident = ?1 ORDER BY seq", Line::COLUMNS);
+    at.each(&sql, &[incident.into()], &mut |row| {
         each(Line::read(row)?)?;
-    }
-    Ok(())
+        Ok(true)
+    })
 }
 
 fn broken(incident: &str, seq: i64, what: &str) -> Fault {
@@ -190,25 +188,24 @@ fn broken(incident: &str, seq: i64, what: &str) -> Fault {
     )
 }
 
-pub(super) fn verify_all(db: &Connection) -> Res<u64> {
-    let incidents: Vec<(i64, Option<String>)> = db
-        .prepare(
-            "SELECT i.incident, n.name FROM (SELECT incident FROM audit UNION SELECT incident FROM heads) i
-             LEFT JOIN incidents n ON n.no = i.incident ORDER BY 1",
-        )?
-        .query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
+pub(super) fn verify_all(at: &dyn Snapshot) -> Res<u64> {
+    let incidents = at.all(
+        "SELECT i.incident, n.name FROM (SELECT incident FROM audit UNION SELECT incident FROM heads) i
+         LEFT JOIN incidents n ON n.no = i.incident ORDER BY 1",
+        &[],
+        |r| Ok((r.int(0)?, r.own_or_null(1)?)),
+    )?;
     let mut checked = 0;
     for (incident, name) in incidents {
         let name = name.ok_or_else(|| broken(&incident.to_string(), 1, "its incident was removed"))?;
-        checked += verify_one(db, incident, &name)?;
+        checked += verify_one(at, incident, &name)?;
     }
     Ok(checked)
 }
 
-fn verify_one(db: &Connection, incident: i64, name: &str) -> Res<u64> {
+fn verify_one(at: &dyn Snapshot, incident: i64, name: &str) -> Res<u64> {
     let (mut seq, mut before) = (0, String::new());
-    lines(db, incident, &mut |line| {
+    lines(at, incident, &mut |line| {
         if line.seq != seq + 1 {
             return Err(broken(name, seq + 1, "it is missing"));
         }
@@ -218,11 +215,11 @@ fn verify_one(db: &Connection, incident: i64, name: &str) -> Res<u64> {
         (seq, before) = (line.seq, line.hash);
         Ok(())
     })?;
-    let head: Option<(i64, String)> = db
-        .query_row("SELECT seq, hash FROM heads WHERE incident = ?1", [incident], |r| {
-            Ok((r.get(0)?, r.get(1)?))
-        })
-        .optional()?;
+    let head = at.one(
+        "SELECT seq, hash FROM heads WHERE incident = ?1",
+        &[incident.into()],
+        |r| Ok((r.int(0)?, r.own::<String>(1)?)),
+    )?;
     match head {
         Some((last, hash)) if (last, &hash) == (seq, &before) => Ok(seq.unsigned_abs()),
         Some((last, _)) if last > seq => Err(broken(name, seq + 1, "the newest lines were removed")),

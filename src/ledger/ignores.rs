@@ -1,30 +1,33 @@
 //! Columns that turned out to be noise: ignored for the rest of the incident by one audited action.
 
+use super::Ledger;
 use super::audit::Deed;
-use super::{Ledger, Role, Tx};
+use super::fault::Res;
+use super::sqlite::Tx;
+use super::store::Act;
 use crate::domain::queue::Ignore;
 use crate::domain::schema::{Entity, Schema, nearest};
 use crate::domain::{Error, Result};
-use crate::ledger::fault::Res;
 use rusqlite::params;
+use serde::Serialize;
 
 impl Ledger {
     /// What people ignore in this incident beside what the configuration does, by entity and column.
     pub fn ignores(&self) -> Result<Vec<Ignore>> {
-        self.read(|db, incident| {
-            let mut statement = db.prepare_cached(
+        self.read(|at| {
+            at.all(
                 "SELECT entity, name, reason, by, at FROM ignores WHERE incident = ?1 ORDER BY entity, name",
-            )?;
-            let found = statement.query_map([incident], |r| {
-                Ok(Ignore {
-                    entity: r.get(0)?,
-                    column: r.get(1)?,
-                    reason: r.get(2)?,
-                    by: r.get(3)?,
-                    at: r.get(4)?,
-                })
-            })?;
-            Ok(found.collect::<rusqlite::Result<_>>()?)
+                &[at.incident().into()],
+                |r| {
+                    Ok(Ignore {
+                        entity: r.own(0)?,
+                        column: r.own(1)?,
+                        reason: r.own(2)?,
+                        by: r.own(3)?,
+                        at: r.int(4)?,
+                    })
+                },
+            )
         })
     }
 
@@ -34,7 +37,7 @@ impl Ledger {
         if reason.trim().is_empty() {
             return Err(Error::usage("`ignore` needs a reason").cure("--reason TEXT"));
         }
-        let mapped = mapped(&self.schema, entity)?;
+        let mapped = mapped(&self.here.schema, entity)?;
         if mapped.key.iter().any(|k| k == column) {
             return Err(Error::usage(format!(
                 "{entity}.{column} is the key: it is never compared"
@@ -45,27 +48,7 @@ impl Ledger {
                 "{entity}.{column} is ignored already, by the configuration"
             )));
         }
-        let why = format!("{entity}.{column}: {reason}");
-        let deed = Deed {
-            action: "ignore",
-            ..Deed::default()
-        };
-        self.deed(deed, |tx| {
-            tx.require_lead("to ignore a column")?;
-            let new = tx.db.execute(
-                "INSERT INTO ignores (incident, entity, name, reason, by, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                 ON CONFLICT DO NOTHING",
-                params![tx.incident, entity, column, reason, tx.who.user, tx.now],
-            )?;
-            if new == 0 {
-                return Err(Error::refused(format!("{entity}.{column} is ignored already")).into());
-            }
-            tx.audit(Deed {
-                outcome: "ok",
-                why: Some(&why),
-                ..deed
-            })
-        })
+        self.act(&IgnoreIt { entity, column, reason })
     }
 
     /// Compares a column again that was ignored by [`Ledger::ignore`].
@@ -73,46 +56,86 @@ impl Ledger {
         if reason.trim().is_empty() {
             return Err(Error::usage("to compare a column again needs a reason").cure("--reason TEXT"));
         }
-        let why = format!("{entity}.{column} is compared again: {reason}");
-        let deed = Deed {
-            action: "undo",
+        self.act(&CompareAgain { entity, column, reason })
+    }
+}
+
+/// A column is ignored.
+#[derive(Debug, Serialize)]
+struct IgnoreIt<'a> {
+    entity: &'a str,
+    column: &'a str,
+    reason: &'a str,
+}
+
+/// A column is compared again.
+#[derive(Debug, Serialize)]
+struct CompareAgain<'a> {
+    entity: &'a str,
+    column: &'a str,
+    reason: &'a str,
+}
+
+impl Act for IgnoreIt<'_> {
+    type Answer = ();
+    const NAME: &'static str = "ignore";
+
+    fn deed(&self) -> Deed<'_> {
+        Deed {
+            action: "ignore",
             ..Deed::default()
-        };
-        self.deed(deed, |tx| {
-            tx.require_lead("to compare a column again")?;
-            let gone = tx.db.execute(
-                "DELETE FROM ignores WHERE incident = ?1 AND entity = ?2 AND name = ?3",
-                params![tx.incident, entity, column],
-            )?;
-            if gone == 0 {
-                return Err(
-                    Error::refused(format!("nobody ignored {entity}.{column} in this incident"))
-                        .cure(
-                            "`restitch ignore` lists what is ignored; what the configuration ignores is changed there",
-                        )
-                        .into(),
-                );
-            }
-            tx.audit(Deed {
-                outcome: "ok",
-                why: Some(&why),
-                ..deed
-            })
+        }
+    }
+
+    fn on_sqlite(&self, tx: &Tx<'_>) -> Res<()> {
+        let Self { entity, column, reason } = self;
+        tx.require_lead("to ignore a column")?;
+        let new = tx.db.execute(
+            "INSERT INTO ignores (incident, entity, name, reason, by, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT DO NOTHING",
+            params![tx.incident, entity, column, reason, tx.who.user, tx.now],
+        )?;
+        if new == 0 {
+            return Err(Error::refused(format!("{entity}.{column} is ignored already")).into());
+        }
+        tx.audit(Deed {
+            outcome: "ok",
+            why: Some(&format!("{entity}.{column}: {reason}")),
+            ..self.deed()
         })
     }
 }
 
-impl Tx<'_> {
-    /// Refuses who is no lead.
-    fn require_lead(&self, what: &str) -> Res<()> {
-        if self.role < Role::Lead {
+impl Act for CompareAgain<'_> {
+    type Answer = ();
+    const NAME: &'static str = "compare_again";
+
+    fn deed(&self) -> Deed<'_> {
+        Deed {
+            action: "undo",
+            ..Deed::default()
+        }
+    }
+
+    fn on_sqlite(&self, tx: &Tx<'_>) -> Res<()> {
+        let Self { entity, column, reason } = self;
+        tx.require_lead("to compare a column again")?;
+        let gone = tx.db.execute(
+            "DELETE FROM ignores WHERE incident = ?1 AND entity = ?2 AND name = ?3",
+            params![tx.incident, entity, column],
+        )?;
+        if gone == 0 {
             return Err(
-                Error::refused(format!("{} is no lead, and it takes one {what}", self.who.user))
-                    .cure("`[roles]` in the configuration names the leads")
+                Error::refused(format!("nobody ignored {entity}.{column} in this incident"))
+                    .cure("`restitch ignore` lists what is ignored; what the configuration ignores is changed there")
                     .into(),
             );
         }
-        Ok(())
+        tx.audit(Deed {
+            outcome: "ok",
+            why: Some(&format!("{entity}.{column} is compared again: {reason}")),
+            ..self.deed()
+        })
     }
 }
 

@@ -1,13 +1,15 @@
 //! What an attempt's first scan saw, kept for the later ones.
 
+use super::Ledger;
 use super::body::{packed, unpack, unpacked};
 use super::fault::Res;
-use super::{Ledger, Tx};
+use super::sqlite::Tx;
+use super::store::{Row, Snapshot};
 use crate::domain::case::{FamilyRow, FoundCase, Verb};
 use crate::domain::{Error, Result};
 use crate::restore::gate::Asked;
 use crate::scan::{Baseline, Mark, Opening, Past};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{OptionalExtension, params};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -17,65 +19,65 @@ const PIECE: usize = 1 << 16;
 impl Ledger {
     /// What the next scan must know of the incident: the opening of this attempt, and what was decided.
     pub fn past(&self) -> Result<Past> {
-        self.read(|db, incident| {
-            let mut statement = db.prepare_cached(
-                "SELECT id, verb FROM cases WHERE incident = ?1 AND verb IS NOT NULL AND state NOT IN ('open', 'gone')",
-            )?;
-            let mut rows = statement.query([incident])?;
+        self.read(|at| {
             let mut decided = HashMap::new();
-            while let Some(row) = rows.next()? {
-                let verb = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
-                if let Some(verb) = Verb::of_name(verb) {
-                    decided.insert(row.get(0)?, verb);
+            let each = &mut |row: &dyn Row| {
+                if let Some(verb) = Verb::of_name(row.text(1)?) {
+                    decided.insert(row.own(0)?, verb);
                 }
-            }
+                Ok(true)
+            };
+            at.each(
+                "SELECT id, verb FROM cases WHERE incident = ?1 AND verb IS NOT NULL AND state NOT IN ('open', 'gone')",
+                &[at.incident().into()],
+                each,
+            )?;
             Ok(Past {
                 gate: Asked::default(),
-                opening: opening(db, incident, self.attempt)?,
+                opening: opening(at, self.here.attempt)?,
                 decided,
             })
         })
     }
 }
 
-fn opening(db: &Connection, incident: i64, attempt: u32) -> Res<Option<Opening>> {
-    let found: Option<(Opening, Vec<u8>)> = db
-        .prepare_cached("SELECT at, place, timeline, in_doubt FROM openings WHERE incident = ?1 AND attempt = ?2")?
-        .query_row((incident, attempt), |r| {
-            let opening = Opening {
-                at: r.get(0)?,
-                place: r.get(1)?,
-                timeline: r.get(2)?,
+fn opening(at: &dyn Snapshot, attempt: u32) -> Res<Option<Opening>> {
+    let values = [at.incident().into(), attempt.into()];
+    let found = at.one(
+        "SELECT at, place, timeline, in_doubt FROM openings WHERE incident = ?1 AND attempt = ?2",
+        &values,
+        |r| {
+            Ok(Opening {
+                at: r.int(0)?,
+                place: r.own(1)?,
+                timeline: r.get_int(2)?,
+                in_doubt: serde_json::from_slice(&unpacked(r.blob(3)?)?)?,
                 ..Opening::default()
-            };
-            Ok((opening, r.get(3)?))
-        })
-        .optional()?;
-    let Some((opening, in_doubt)) = found else {
+            })
+        },
+    )?;
+    let Some(opening) = found else {
         return Ok(None);
     };
-    let mut statement = db.prepare_cached(
-        "SELECT entity, columns, whole, body FROM opening_rows WHERE incident = ?1 AND attempt = ?2 ORDER BY entity, nth",
-    )?;
-    let mut pieces = statement.query((incident, attempt))?;
     let mut tables: Vec<(String, Vec<String>, bool, Vec<Mark>)> = Vec::new();
-    while let Some(piece) = pieces.next()? {
-        let entity: String = piece.get(0)?;
-        if tables.last().is_none_or(|t| t.0 != entity) {
-            let columns = serde_json::from_str(piece.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?)?;
-            tables.push((entity, columns, piece.get(2)?, Vec::new()));
-        }
-        if let Some(table) = tables.last_mut() {
-            let body = unpacked(piece.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?)?;
-            table.3.extend(marks(&body)?);
-        }
-    }
+    at.each(
+        "SELECT entity, columns, whole, body FROM opening_rows WHERE incident = ?1 AND attempt = ?2 ORDER BY entity, nth",
+        &values,
+        &mut |piece| {
+            if tables.last().is_none_or(|t| t.0 != piece.text(0).unwrap_or_default()) {
+                tables.push((piece.own(0)?, piece.json(1)?, piece.bool(2)?, Vec::new()));
+            }
+            if let Some(table) = tables.last_mut() {
+                table.3.extend(marks(&unpacked(piece.blob(3)?)?)?);
+            }
+            Ok(true)
+        },
+    )?;
     let tables = tables.into_iter();
     Ok(Some(Opening {
         tables: tables
             .map(|(entity, columns, whole, marks)| Baseline::new(entity, columns, whole, marks))
             .collect(),
-        in_doubt: serde_json::from_slice(&unpacked(&in_doubt)?)?,
         ..opening
     }))
 }

@@ -5,13 +5,16 @@ use super::body::Packer;
 use super::fault::Res;
 use super::follow::{self, Decided};
 use super::rows::{mask_of, state_of};
-use super::{Ledger, Tx, check_attempt, place};
+use super::sqlite::Tx;
+use super::store::Act;
+use super::{Ledger, place};
 use crate::domain::case::{FoundCase, State, Verb};
 use crate::domain::progress::{Progress, Stage};
 use crate::domain::queue::{Reject, ScanCounts};
 use crate::domain::{Error, Result, time};
 use crate::scan::Opening;
 use rusqlite::{OptionalExtension, params};
+use serde::Serialize;
 use serde_json::Value as Json;
 use std::borrow::Cow;
 
@@ -39,38 +42,54 @@ impl Ledger {
             action: "scan",
             ..Deed::default()
         };
-        self.deed(deed, |tx| tx.store(cases, rejects, report, opening, progress))
+        self.refuse_readonly(deed)?;
+        let stored = self.store.transact(&self.here, deed, |tx| {
+            tx.store(cases, rejects, report, opening, progress)
+        });
+        stored.map_err(|e| e.told(&self.store.path))
     }
 
     /// Keeps the lines that a scan rejected before it failed; nothing else of it is taken in.
     pub fn keep_rejects(&mut self, rejects: &[Reject], why: &str) -> Result<()> {
-        let deed = Deed {
-            action: "scan",
-            ..Deed::default()
-        };
-        self.deed(deed, |tx| {
-            tx.store_rejects(rejects)?;
-            tx.audit(Deed {
-                action: "scan",
-                outcome: "refused",
-                why: Some(why),
-                ..Deed::default()
-            })?;
-            Ok(())
-        })
+        self.act(&Rejected { rejects, why })
     }
 
     /// When the last scan of the incident ended (microseconds since 1970), and its report.
     pub fn last_scan(&self) -> Result<Option<(i64, Json)>> {
-        self.read(|db, incident| {
-            let found: Option<(i64, String)> = db
-                .prepare_cached("SELECT at, report FROM scans WHERE incident = ?1 ORDER BY no DESC LIMIT 1")?
-                .query_row([incident], |r| Ok((r.get(0)?, r.get(1)?)))
-                .optional()?;
-            Ok(match found {
-                Some((at, report)) => Some((at, serde_json::from_str(&report)?)),
-                None => None,
-            })
+        self.read(|at| {
+            at.one(
+                "SELECT at, report FROM scans WHERE incident = ?1 ORDER BY no DESC LIMIT 1",
+                &[at.incident().into()],
+                |r| Ok((r.int(0)?, r.json(1)?)),
+            )
+        })
+    }
+}
+
+/// What a failed scan could not read.
+#[derive(Debug, Serialize)]
+struct Rejected<'a> {
+    rejects: &'a [Reject],
+    why: &'a str,
+}
+
+impl Act for Rejected<'_> {
+    type Answer = ();
+    const NAME: &'static str = "keep_rejects";
+
+    fn deed(&self) -> Deed<'_> {
+        Deed {
+            action: "scan",
+            ..Deed::default()
+        }
+    }
+
+    fn on_sqlite(&self, tx: &Tx<'_>) -> Res<()> {
+        tx.store_rejects(self.rejects)?;
+        tx.audit(Deed {
+            outcome: "refused",
+            why: Some(self.why),
+            ..self.deed()
         })
     }
 }
@@ -139,7 +158,7 @@ impl Tx<'_> {
     /// Notes which attempt is read, once; an older one is not read again.
     fn enter_attempt(&self) -> Res<()> {
         // Checked at opening too, but another console may have scanned since.
-        check_attempt(&self.db, self.incident, self.attempt, self.restored_to)?;
+        self.check_attempt()?;
         let newest: Option<u32> = self.db.query_row(
             "SELECT max(attempt) FROM attempts WHERE incident = ?1",
             [self.incident],

@@ -1,6 +1,8 @@
 //! Races, crashes, tampering, full disks: what must hold whatever happens.
 
 use super::*;
+use crate::ledger::Role;
+use crate::ledger::sqlite::Moment;
 use proptest::prelude::*;
 use std::process::{Command, Stdio};
 use std::sync::Barrier;
@@ -256,7 +258,12 @@ fn every_random_edit_of_the_trail_is_found() {
         tx.execute_batch(&edit).unwrap();
         let changed = snapshot(&tx) != before;
         landed += u32::from(changed);
-        let found = crate::ledger::audit::verify_all(&tx);
+        let found = crate::ledger::audit::verify_all(&Moment {
+            db: &tx,
+            incident: 1,
+            now: T0,
+            role: Role::Viewer,
+        });
         assert_eq!(found.is_err(), changed, "edit {n}: {edit}");
         tx.rollback().unwrap();
     }
@@ -349,8 +356,12 @@ fn a_full_disk_refuses_and_forgets_nothing() {
     let mut ledger = room.open("ana");
     store(&mut ledger, vec![order("1", &[Kind::Lost])]);
     claim(&mut ledger, &["order:1"]);
-    let pages: i64 = ledger.db.query_row("PRAGMA page_count", [], |r| r.get(0)).unwrap();
-    ledger.db.pragma_update(None, "max_page_count", pages).unwrap();
+    let pages: i64 = ledger
+        .store
+        .db
+        .query_row("PRAGMA page_count", [], |r| r.get(0))
+        .unwrap();
+    ledger.store.db.pragma_update(None, "max_page_count", pages).unwrap();
     let big = (0..500).map(|k| order(&format!("9{k}"), &[Kind::Lost]));
     let error = ledger
         .store_scan(&mut big.into_iter(), &[], &json!({}), None, &Progress::default())
@@ -360,7 +371,7 @@ fn a_full_disk_refuses_and_forgets_nothing() {
     assert!(note.what.contains("disk is full"), "{note}");
     assert_eq!(labels(&ledger), ["SFO-1"]);
     assert_eq!(trail(&ledger).len(), 2);
-    ledger.db.pragma_update(None, "max_page_count", 1 << 30).unwrap();
+    ledger.store.db.pragma_update(None, "max_page_count", 1 << 30).unwrap();
     ledger.decide(&asking("order:1", Verb::Keep)).unwrap();
     ledger.verify().unwrap();
 }

@@ -65,7 +65,7 @@ fn a_newer_ledger_names_both_versions_and_the_cure() {
     room.sql("PRAGMA user_version = 99");
     let why = why(&room);
     assert!(
-        why.contains("version 99") && why.contains("up to 2") && why.contains("newer restitch"),
+        why.contains("version 99") && why.contains("up to 3") && why.contains("newer restitch"),
         "{why}"
     );
 }

@@ -1,0 +1,82 @@
+//! Small things about an incident, as JSON under a name: clocks, what was last read, who was told.
+
+use super::Ledger;
+use super::audit::Deed;
+use super::fault::Res;
+use super::sqlite::Tx;
+use super::store::Act;
+use crate::domain::{Error, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// What the audit trail says of a fact that somebody made true.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Said<'a> {
+    /// The action, as `audit list` prints it.
+    pub action: &'a str,
+    /// What was done, and why.
+    pub why: &'a str,
+}
+
+/// A fact to keep.
+#[derive(Debug, Serialize)]
+struct KeepFact<'a> {
+    name: &'a str,
+    /// JSON.
+    value: String,
+    said: Option<Said<'a>>,
+}
+
+impl Ledger {
+    /// What was last kept under this name; `None` where nothing was.
+    pub fn fact<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        self.read(|at| {
+            at.one(
+                "SELECT value FROM facts WHERE incident = ?1 AND name = ?2",
+                &[at.incident().into(), name.into()],
+                |r| r.json(0),
+            )
+        })
+    }
+
+    /// Keeps a fact in place of the one before. A deed takes an operator and is written into the audit trail as `said`; a
+    /// mere reading (`None`) is for everyone, and the trail says nothing of it.
+    pub fn keep_fact(&mut self, name: &str, value: &impl Serialize, said: Option<Said<'_>>) -> Result<()> {
+        let value = serde_json::to_string(value).map_err(|e| Error::failed(e.to_string()))?;
+        self.act(&KeepFact { name, value, said })
+    }
+}
+
+impl Act for KeepFact<'_> {
+    type Answer = ();
+    const NAME: &'static str = "keep_fact";
+
+    fn deed(&self) -> Deed<'_> {
+        Deed {
+            action: self.said.map_or(self.name, |s| s.action),
+            ..Deed::default()
+        }
+    }
+
+    fn on_sqlite(&self, tx: &Tx<'_>) -> Res<()> {
+        if let Some(said) = self.said {
+            tx.require_operator()?;
+            tx.audit(Deed {
+                outcome: "ok",
+                why: Some(said.why),
+                ..self.deed()
+            })?;
+        }
+        tx.put_fact(self.name, &self.value)
+    }
+}
+
+impl Tx<'_> {
+    pub(super) fn put_fact(&self, name: &str, json: &str) -> Res<()> {
+        self.db.execute(
+            "INSERT OR REPLACE INTO facts (incident, name, value) VALUES (?1, ?2, ?3)",
+            (self.incident, name, json),
+        )?;
+        Ok(())
+    }
+}
