@@ -12,7 +12,7 @@ FROM cases c;
 
 -- Everything on one case.
 CREATE VIEW files AS
-SELECT c.no, c.incident, c.id, c.place, c.state, c.disproven, c.digest, f.body,
+SELECT c.no, c.incident, c.id, c.place, c.kinds, c.state, c.disproven, f.body,
        l.by AS holder, l.until AS held_until, l.fence,
        c.decision, d.verb, d.reason, d.by AS decided_by, d.at AS decided_at, d.reference, d.target,
        coalesce(t.evidence, d.evidence) AS evidence, d.until, t.steps, t.assignee, t.wanted, t.held, t.read,

@@ -4,6 +4,45 @@ use super::*;
 use crate::domain::queue::Reject;
 
 #[test]
+fn every_filter_serves_lines_and_whole_cases_alike() {
+    let room = Room::new();
+    let mut ledger = room.open("ana");
+    store(
+        &mut ledger,
+        vec![order("1", &[Kind::Lost]), order("2", &[Kind::Regressed])],
+    );
+    let with = |filter: Filter| {
+        let (mut lines, mut whole) = (Vec::new(), Vec::new());
+        ledger
+            .each_row(&filter, &mut |row| {
+                lines.push(row.id.to_string());
+                true
+            })
+            .unwrap();
+        ledger
+            .each_found(&filter, &mut |file| {
+                whole.push(file.found.id);
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(lines, whole, "{filter:?}");
+        lines
+    };
+    let all = Filter::default();
+    assert_eq!(with(all.clone()), ["order:1", "order:2"]);
+    for (kind, state, order, expected) in [
+        (Some(Kind::Regressed), None, None, vec!["order:2"]),
+        (None, Some(State::Open), None, vec!["order:1", "order:2"]),
+        (None, Some(State::Parked), None, vec![]),
+        (None, None, Some("SFO-2"), vec!["order:2"]),
+        (Some(Kind::Lost), Some(State::Open), Some("1"), vec!["order:1"]),
+    ] {
+        let order = order.map(str::to_owned);
+        assert_eq!(with(Filter { kind, state, order }), expected);
+    }
+}
+
+#[test]
 fn a_scan_twice_changes_nothing() {
     let room = Room::new();
     let mut ledger = room.open("ana");
