@@ -38,7 +38,7 @@ fn every_filter_serves_lines_and_whole_cases_alike() {
         (Some(Kind::Lost), Some(State::Open), Some("1"), vec!["order:1"]),
     ] {
         let order = order.map(str::to_owned);
-        assert_eq!(with(Filter { kind, state, order }), expected);
+        assert_eq!(with(Filter { state, kind, order }), expected);
     }
 }
 
