@@ -17,7 +17,7 @@ use crate::restored::facts::Facts;
 use crate::restored::postgres::Postgres;
 use crate::restored::propose;
 use crate::restored::sqlite::Sqlite;
-use crate::scan::preview::Preview;
+use crate::scan::preview::{Point, Preview};
 use crate::scan::{self, Outcome, ScanReport, Stopped};
 use std::borrow::Cow;
 use tokio::runtime::{Builder, Runtime};
@@ -224,6 +224,21 @@ pub fn preview(config: &Config, progress: &Progress) -> Result<Preview> {
         ));
     }
     Ok(preview)
+}
+
+/// What the log alone says of a restore to the configured T, or why that is not known.
+pub fn foretold(config: &Config, progress: &Progress) -> std::result::Result<Point, String> {
+    let Some(t) = config.incident.restored_to else {
+        return Err("no restored_to is configured".to_owned());
+    };
+    if config.logs.iter().any(|log| log.source == SourceKind::Database) {
+        return Err("a log of source database does not show when its rows came to be".to_owned());
+    }
+    if config.logs.iter().any(|log| log.path.as_deref() == Some("-")) {
+        return Err("a log is standard input, which was read before".to_owned());
+    }
+    let told = preview(config, progress).map_err(|e| e.what)?;
+    Ok(told.at(t))
 }
 
 async fn tables(config: &Config) -> Result<Catalogue> {

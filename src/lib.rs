@@ -20,6 +20,7 @@
 //! | [`job`] | the long jobs that commands, console and demo share: scan, prove |
 //! | [`log`] | the order log: sources, formats, and the fold that makes one row of all events of a key |
 //! | [`ledger`] | cases, claims, decisions, the audit trail: what everyone sees and does goes through it |
+//! | [`report`] | the report of an incident, for people, spreadsheets and programs |
 //! | [`resolve`] | which verbs a case allows and why not, the to-do behind each, the proof |
 //! | [`restore`] | what belongs to a restore itself: the gate, what came back |
 //! | [`restored`] | the restored database: PostgreSQL and SQLite behind one trait |
@@ -35,6 +36,7 @@ pub mod domain;
 pub mod job;
 pub mod ledger;
 pub mod log;
+pub mod report;
 pub mod resolve;
 pub mod restore;
 pub mod restored;

@@ -1,14 +1,14 @@
 //! `restitch cases`
 
 use super::{Context, DONE, parse};
+use crate::domain::Result;
 use crate::domain::case::State;
 use crate::domain::finding::Kind;
-use crate::domain::queue::{CaseFile, CaseRow, Filter};
-use crate::domain::schema::{ORDER, Schema};
-use crate::domain::{Error, Result, time};
+use crate::domain::queue::{CaseRow, Filter};
+use crate::domain::schema::Schema;
+use crate::report::case;
 use crate::text::Safe;
 use clap::Args;
-use serde_json::{Value as Json, json};
 
 /// Arguments of `cases`.
 #[derive(Debug, Args)]
@@ -35,7 +35,9 @@ impl Cases {
             order: self.order,
         };
         if context.out.wants_json() {
-            ledger.each_found(&filter, &mut |file| context.out.json(&case_json(&file)?))?;
+            ledger.each_found(&filter, &mut |file| {
+                context.out.json(&case::short(&file, &config.schema)?)
+            })?;
             return Ok(DONE);
         }
         let mut table = context
@@ -60,15 +62,18 @@ fn cells(row: &CaseRow, schema: &Schema) -> Vec<Safe<'static>> {
         None => row.state.words().to_owned(),
     };
     let waits: Vec<&str> = row.blocked_by.iter().map(|(_, label)| &**label).collect();
-    let entity = row.id.split_once(':').map_or(ORDER, |(entity, _)| entity);
-    let entity = schema.entities.iter().find(|e| e.name == entity);
-    let column = |i: usize| entity.and_then(|e| e.show.get(i));
-    let masked = |i: usize| column(i).is_some_and(|c| entity.is_some_and(|e| e.mask.contains(c)));
     let show: Vec<String> = row
         .show
         .iter()
         .enumerate()
-        .map(|(i, value)| if masked(i) { Safe::masked() } else { Safe::of(value) }.to_string())
+        .map(|(i, value)| {
+            if schema.masks_shown(&row.id, i) && !value.is_empty() {
+                Safe::masked()
+            } else {
+                Safe::of(value)
+            }
+            .to_string()
+        })
         .collect();
     vec![
         Safe::id(&row.label).into_owned(),
@@ -81,28 +86,4 @@ fn cells(row: &CaseRow, schema: &Schema) -> Vec<Safe<'static>> {
         // Safe already: escaping twice would show the escapes.
         Safe::assembled(show.join(" ")),
     ]
-}
-
-/// The object that `cases --json` prints for a case.
-pub fn case_json(file: &CaseFile) -> Result<Json> {
-    let found = &file.found;
-    let kinds: Vec<&str> = found.kinds().iter().map(|k| k.name()).collect();
-    let plain =
-        |value: Result<Json, serde_json::Error>| value.map_err(|e| Error::failed(format!("cannot write JSON: {e}")));
-    Ok(json!({
-        "case": found.id,
-        "order": found.order,
-        "label": found.label,
-        "kinds": kinds,
-        "state": file.state.name(),
-        "claimed_by": file.claim.as_ref().map(|c| &c.by),
-        "claimed_until": file.claim.as_ref().map(|c| time::format(c.until)),
-        "dies_at": found.dies_at,
-        "findings": plain(serde_json::to_value(&found.findings))?,
-        "missing": plain(serde_json::to_value(&found.missing))?,
-        "blocked_by": found.blocked_by,
-        "advice": plain(serde_json::to_value(&found.advice))?,
-        "outside": plain(serde_json::to_value(&found.outside))?,
-        "fits": plain(serde_json::to_value(&found.fits))?,
-    }))
 }

@@ -9,6 +9,7 @@ mod console;
 mod deeds;
 mod demo;
 mod doctor;
+mod file;
 mod gate;
 mod ignore;
 mod man;
@@ -20,6 +21,7 @@ mod print_config;
 mod prove;
 #[cfg(test)]
 mod readme;
+mod report;
 mod resolve;
 mod scan;
 mod show;
@@ -141,6 +143,8 @@ enum Command {
     Phase(phase::SetPhase),
     /// The audit trail
     Audit(audit::Audit),
+    /// Report the incident: why, what was found, every decision, what is open
+    Report(report::Report),
     /// Print completions for a shell
     Completions(completions::Completions),
     /// Print the manual page
@@ -149,7 +153,7 @@ enum Command {
 
 /// Commands that the contract names and a later version brings.
 const LATER: &[&str] = &[
-    "restore", "takeover", "bulk", "approve", "reopen", "hold", "ledger", "report", "handover", "signoff",
+    "restore", "takeover", "bulk", "approve", "reopen", "hold", "ledger", "handover", "signoff",
 ];
 
 /// What a command works with.
@@ -246,6 +250,7 @@ impl Command {
             Self::Ignore(args) => args.run(context),
             Self::Phase(args) => args.run(context),
             Self::Audit(args) => args.run(context),
+            Self::Report(args) => args.run(context),
             Self::Completions(args) => args.run(context),
             Self::Man => man::run(context),
         }

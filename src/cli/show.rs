@@ -1,15 +1,16 @@
 //! `restitch show`
 
-use super::{Context, DONE, cases, one_case};
+use super::{Context, DONE, one_case};
 use crate::domain::case::{FamilyField, FamilyRow};
 use crate::domain::finding::{Evidence, Finding, Missing};
 use crate::domain::queue::CaseFile;
 use crate::domain::schema::Schema;
 use crate::domain::{Error, Result, time};
+use crate::report::case;
 use crate::safe;
 use crate::text::Safe;
 use clap::Args;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 /// Arguments of `show`.
 #[derive(Debug, Args)]
@@ -28,7 +29,7 @@ impl Show {
             .case(&id)?
             .ok_or_else(|| Error::usage(format!("there is no case {id:?}")))?;
         if context.out.wants_json() {
-            context.out.json(&whole(&file)?)?;
+            context.out.json(&case::whole(&file, &config.schema)?)?;
             return Ok(DONE);
         }
         for line in lines(&file, &config.schema) {
@@ -36,33 +37,6 @@ impl Show {
         }
         Ok(DONE)
     }
-}
-
-/// The object of `cases --json`, and everything else that the ledger has on the case.
-fn whole(file: &CaseFile) -> Result<Json> {
-    let mut case = cases::case_json(file)?;
-    let notes: Vec<Json> = file
-        .notes
-        .iter()
-        .map(|n| json!({"by": n.by, "at": time::format(n.at), "text": n.text}))
-        .collect();
-    let decision = file.decision.as_ref().map(|d| {
-        json!({
-            "key": d.key, "verb": d.verb, "reason": d.reason, "by": d.by, "at": time::format(d.at),
-            "ref": d.reference, "to": d.to, "evidence": d.evidence, "until": d.until.map(time::format),
-            "steps": d.steps,
-            "proof": d.proof.as_ref().map(|(holds, read)| json!({"holds": holds, "read": read})),
-        })
-    });
-    let waited: Vec<&str> = file.waited_for_by.iter().map(|(id, _)| id.as_str()).collect();
-    if let Json::Object(case) = &mut case {
-        case.insert("waited_for_by".to_owned(), json!(waited));
-        case.insert("disproven".to_owned(), json!(file.disproven));
-        case.insert("decision".to_owned(), json!(decision));
-        case.insert("notes".to_owned(), json!(notes));
-        case.insert("family".to_owned(), json!(file.found.family));
-    }
-    Ok(case)
 }
 
 fn lines(file: &CaseFile, schema: &Schema) -> Vec<Safe<'static>> {

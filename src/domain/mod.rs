@@ -1,8 +1,8 @@
 //! The words of the trade as types. No I/O, no async, no terminal.
 //!
 //! [`schema`] names the site's tables, [`value`] what stands in their columns, [`event`] what the log says of a row,
-//! [`finding`] what a scan finds, [`case`] what a person decides, [`phase`] how far a restore is, [`gate`] whether it is
-//! the right one, [`back`] what came back with it.
+//! [`finding`] what a scan finds, [`case`] what a person decides, [`mask`] what of it is personal, [`phase`] how far a
+//! restore is, [`gate`] whether it is the right one, [`back`] what came back with it.
 
 pub mod back;
 pub mod case;
@@ -10,6 +10,7 @@ pub mod error;
 pub mod event;
 pub mod finding;
 pub mod gate;
+pub mod mask;
 pub mod phase;
 pub mod progress;
 pub mod queue;

@@ -357,7 +357,9 @@ impl<R: Restored> Scan<'_, R> {
             .map(|(e, _)| *e)
             .or(self.order_entity())
             .map(|e| &self.schema.entities[e]);
-        let label = mapped.and_then(|m| m.label.as_deref()).and_then(text);
+        // A label stands everywhere: one that is masked is none.
+        let named = mapped.and_then(|m| m.label.as_deref().filter(|label| !m.masks(label)));
+        let label = named.and_then(text);
         let fallback = main.as_ref().map_or_else(|| about.clone(), |(_, key)| key.to_string());
         let order_mapped = self.order_entity().map(|e| &self.schema.entities[e]);
         Ok(Some(FoundCase {

@@ -6,6 +6,7 @@ mod escape;
 #[cfg(test)]
 mod tests;
 
+use crate::domain::mask::MASKED;
 use escape::{Rule, escape, is_hostile};
 use ratatui::buffer::CellWidth as _;
 use ratatui::style::Style;
@@ -16,9 +17,6 @@ use unicode_segmentation::UnicodeSegmentation as _;
 
 /// Stands where text was cut. Data cannot contain it: it would be shown as `<U+2026>`.
 pub const ELLIPSIS: &str = "…";
-
-/// What stands for a masked value, whatever its length.
-const MASKED: &str = "****";
 
 /// One line of text that shows as itself and takes the cells it says. Two different values never show alike.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -14,5 +14,6 @@ mod demo;
 mod doctor;
 mod night;
 mod preview;
+mod report;
 mod scans;
 mod surface;
