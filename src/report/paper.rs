@@ -257,9 +257,9 @@ impl Paper for Html<'_, '_> {
     fn entry(&mut self, title: &Safe<'_>, facts: &[(Safe<'static>, Safe<'static>)]) -> Result<()> {
         let mut out = format!("<h3>{}</h3>\n<dl>\n", escaped(title.as_str()));
         for (name, value) in facts {
-            let _ = write!(
+            let _ = writeln!(
                 out,
-                "<dt>{}</dt><dd>{}</dd>\n",
+                "<dt>{}</dt><dd>{}</dd>",
                 escaped(name.as_str()),
                 escaped(value.as_str())
             );

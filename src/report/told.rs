@@ -168,14 +168,14 @@ pub fn gather(config: &Config, ledger: &Ledger, preview: std::result::Result<Poi
             told.found.count(&row.kinds);
         }
         if !told.accounts.columns.is_empty() && row.show.iter().any(|v| !v.is_empty()) {
-            let value = |(n, value): (usize, &Box<str>)| {
+            let value = |n: usize, value: &str| {
                 if schema.masks_shown(&row.id, n) && !value.is_empty() {
                     crate::domain::mask::MASKED.to_owned()
                 } else {
-                    value.to_string()
+                    value.to_owned()
                 }
             };
-            let shown: Vec<String> = row.show.iter().enumerate().map(value).collect();
+            let shown: Vec<String> = row.show.iter().enumerate().map(|(n, v)| value(n, v)).collect();
             let room = accounts.len() < MOST_ACCOUNTS;
             match accounts.entry(shown) {
                 Entry::Occupied(mut known) => {
