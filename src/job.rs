@@ -2,10 +2,11 @@
 
 use crate::config::{Config, Database, DbUrl, ScanConfig, SourceKind, secrets};
 use crate::domain::ErrorKind;
+use crate::domain::case::{State, Verb};
 use crate::domain::gate::Gate;
 use crate::domain::progress::Progress;
 use crate::domain::progress::Stage;
-use crate::domain::queue::ScanCounts;
+use crate::domain::queue::{Decide, ScanCounts};
 use crate::domain::schema::Catalogue;
 use crate::domain::{Error, Result};
 use crate::ledger::{self, Asker, Ledger};
@@ -75,6 +76,58 @@ pub fn scan(config: &Config, ledger: &mut Ledger, despite: Option<&str>, progres
     let json = serde_json::to_value(&report).map_err(|e| Error::failed(format!("cannot write the report: {e}")))?;
     let counts = ledger.store_scan(&mut cases.into_iter(), &rejects, &json, opening.as_ref(), progress)?;
     Ok(Scanned { report, counts })
+}
+
+/// Decides a case. Before an order is sent to the intake again, its identity is looked up in the restored database as it
+/// is at that moment: refused where it is there, and where nobody can tell.
+pub fn decide(config: &Config, ledger: &mut Ledger, d: &Decide) -> Result<Vec<(String, State)>> {
+    if d.verb == Some(Verb::Resubmit)
+        && !ledger.knows_decision(&d.key)?
+        && let Some(why) = why_not_resubmit(config, ledger, &d.case)?
+    {
+        return Err(ledger.refuse_decision(d, why));
+    }
+    ledger.decide(d)
+}
+
+/// Why an order must not be sent to the intake now, by the restored database itself. Where role, claim or a guard are
+/// against it already, it is not asked.
+pub fn why_not_resubmit(config: &Config, ledger: &Ledger, case: &str) -> Result<Option<Error>> {
+    let Some(file) = ledger.case(case)? else {
+        return Ok(None);
+    };
+    let offers = ledger.offers(case)?;
+    if offers.iter().any(|o| o.verb == Verb::Resubmit && o.refused.is_some()) {
+        return Ok(None);
+    }
+    let config = &with_ignores(config, ledger)?;
+    let label = &file.found.label;
+    let looked = runtime()?.block_on(async {
+        let database = restored(config)?;
+        match &database.url {
+            DbUrl::Sqlite(path) => prove::whereabouts(config, &mut Sqlite::open(path)?, &file).await,
+            DbUrl::Postgres { .. } => {
+                let mut server = Postgres::connect(&database, &config.scan).await?;
+                prove::whereabouts(config, &mut server, &file).await
+            }
+        }
+    });
+    Ok(match looked {
+        Ok(None) => None,
+        Ok(Some(key)) => Some(
+            Error::refused(format!(
+                "resubmit {case}: {label} is there by now, as order {key}: it would be done twice"
+            ))
+            .cure("scan again: the case is out of date"),
+        ),
+        Err(error) => Some(
+            Error::refused(format!(
+                "resubmit {case}: nobody knows whether {label} is there by now: {}",
+                error.what
+            ))
+            .cure("it is sent only when the restored database says that it is not there"),
+        ),
+    })
 }
 
 /// Reads the restored database again for decided cases, all of them or these, and notes in the ledger what holds.

@@ -1,4 +1,4 @@
-//! `restitch done`, `note`, `undo`: deeds of one line on one case.
+//! `restitch done`, `note`, `undo`, `reopen`: deeds of one line on one case.
 
 use super::{Context, DONE, one_case};
 use crate::domain::Result;
@@ -13,7 +13,7 @@ use serde_json::json;
 pub struct Done {
     /// The case: id, label or order key
     case: String,
-    /// What shows that it was done
+    /// What shows that it was done; the answer to what is parked or escalated
     #[arg(long, value_name = "TEXT")]
     evidence: String,
 }
@@ -44,6 +44,26 @@ impl Undo {
         let mut ledger = context.ledger(&context.config()?)?;
         let id = one_case(&ledger, &self.case)?;
         let state = ledger.undo(&id, &self.reason)?;
+        stands(context, &id, state)
+    }
+}
+
+/// Arguments of `reopen`.
+#[derive(Debug, Args)]
+pub struct Reopen {
+    /// The case: id, label or order key
+    case: String,
+    /// Why it is opened again
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+impl Reopen {
+    /// Opens a decided or settled case again.
+    pub fn run(self, context: &mut Context<'_>) -> Result<u8> {
+        let mut ledger = context.ledger(&context.config()?)?;
+        let id = one_case(&ledger, &self.case)?;
+        let state = ledger.reopen(&id, &self.reason)?;
         stands(context, &id, state)
     }
 }

@@ -129,12 +129,14 @@ enum Command {
     Drop(claim::Drop),
     /// Decide a case
     Resolve(resolve::Resolve),
-    /// Say that what a decision asked for is done
+    /// Say that what a decision asked for is done, or give the answer that a case waits for
     Done(deeds::Done),
     /// Write a note on a case
     Note(deeds::Note),
     /// Take a decision back
     Undo(deeds::Undo),
+    /// Open a decided or settled case again (a lead)
+    Reopen(deeds::Reopen),
     /// Read the restored database again for decided cases
     Prove(prove::Prove),
     /// Ignore a column that turned out to be noise, or list those that are
@@ -153,7 +155,7 @@ enum Command {
 
 /// Commands that the contract names and a later version brings.
 const LATER: &[&str] = &[
-    "restore", "takeover", "bulk", "approve", "reopen", "hold", "ledger", "handover", "signoff",
+    "restore", "takeover", "bulk", "approve", "hold", "ledger", "handover", "signoff",
 ];
 
 /// What a command works with.
@@ -246,6 +248,7 @@ impl Command {
             Self::Done(args) => args.run(context),
             Self::Note(args) => args.run(context),
             Self::Undo(args) => args.run(context),
+            Self::Reopen(args) => args.run(context),
             Self::Prove(args) => args.run(context),
             Self::Ignore(args) => args.run(context),
             Self::Phase(args) => args.run(context),

@@ -5,6 +5,7 @@ use crate::domain::case::Verb;
 use crate::domain::queue::Decide;
 use crate::domain::schema::Schema;
 use crate::domain::{Error, Result};
+use crate::job;
 use crate::ledger::{self, Ledger};
 use crate::resolve::guards::{self, Offer};
 use crate::safe;
@@ -62,10 +63,13 @@ impl Resolve {
             fence: None,
         };
         if self.dry_run {
-            let offer = offer(&ledger, &config.schema, &decide, self.verb)?;
+            let mut offer = offer(&ledger, &config.schema, &decide, self.verb)?;
+            if self.verb == Verb::Resubmit && offer.refused.is_none() {
+                offer.refused = job::why_not_resubmit(&config, &ledger, &decide.case)?.map(|e| e.what);
+            }
             return show(context, &decide, &offer);
         }
-        let stand = ledger.decide(&decide)?;
+        let stand = job::decide(&config, &mut ledger, &decide)?;
         if context.out.wants_json() {
             let cases: Vec<_> = stand
                 .iter()

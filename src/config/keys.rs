@@ -91,6 +91,24 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
         ],
     ),
     ("effects.*", &["do", "topic", "url"]),
+    ("approve", &["verbs", "bulk"]),
+    ("bulk", &["per_second", "stop_after"]),
+    (
+        "reasons",
+        &[
+            "reapply",
+            "resubmit",
+            "relink",
+            "complete",
+            "supersede",
+            "cancel",
+            "park",
+            "escalate",
+            "keep",
+            "undo",
+            "reopen",
+        ],
+    ),
     ("gate", &["checks"]),
     ("gate.checks", &["name", "sql"]),
     ("aws", &["region", "source", "target"]),
@@ -100,8 +118,8 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
 
 /// The tables at the top of a file.
 pub const TOP: &[&str] = &[
-    "incident", "restored", "log", "hold", "outside", "schema", "scan", "ledger", "effects", "gate", "aws", "cluster",
-    "roles",
+    "incident", "restored", "log", "hold", "outside", "schema", "scan", "ledger", "effects", "approve", "bulk",
+    "reasons", "gate", "aws", "cluster", "roles",
 ];
 
 /// The keys of this table; empty where there is none of this name.

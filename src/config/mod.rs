@@ -3,6 +3,7 @@
 //! Flags win over the environment, that over `--config FILE` or `./restitch.toml`, that over the user's configuration
 //! folder, that over the defaults. Nothing is ever written.
 
+mod deeds;
 mod fields;
 mod file;
 mod keys;
@@ -19,6 +20,7 @@ mod url;
 #[cfg(test)]
 mod tests;
 
+pub use deeds::{Approve, BulkConfig, Reasons};
 pub use types::*;
 
 use crate::domain::Result;

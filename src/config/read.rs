@@ -6,7 +6,7 @@ use super::types::{
     BadChange, Config, Database, DbUrl, EffectConfig, FormatKind, HoldConfig, Incident, LedgerConfig, Roles,
     ScanConfig, SourceKind,
 };
-use super::{keys, log, outside, schema, url};
+use super::{deeds, keys, log, outside, schema, url};
 use crate::domain::Result;
 use crate::domain::case::Verb;
 use crate::domain::schema::{Schema, nearest};
@@ -57,6 +57,15 @@ pub fn config(root: &Node, home: &Path) -> Result<Config> {
     }
     if let Some(field) = top.get("effects") {
         config.effects = effects(field.node)?;
+    }
+    if let Some(field) = top.get("approve") {
+        config.approve = deeds::approve(field.node)?;
+    }
+    if let Some(field) = top.get("bulk") {
+        config.bulk = deeds::bulk(field.node)?;
+    }
+    if let Some(field) = top.get("reasons") {
+        config.reasons = deeds::reasons(field.node)?;
     }
     if let Some(field) = top.get("gate") {
         config.gate_checks = gate(field.node)?;

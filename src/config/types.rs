@@ -26,6 +26,12 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// `[effects]`: verb name to what it does.
     pub effects: BTreeMap<String, EffectConfig>,
+    /// `[approve]`
+    pub approve: super::Approve,
+    /// `[bulk]`
+    pub bulk: super::BulkConfig,
+    /// `[reasons]`
+    pub reasons: super::Reasons,
     /// `[gate]` checks: name and SQL.
     pub gate_checks: Vec<(String, String)>,
     /// `[aws]`

@@ -14,6 +14,7 @@ pub enum Id {
     Back,
     Note,
     Undo,
+    Reopen,
     Done,
     Prove,
     Ignore,
@@ -172,9 +173,10 @@ pub const COMMANDS: &[Command] = &[
     look(Id::NextFree, "next", &["J", "]"], CASE | QUEUE, Some("next"), "open and claim the next undecided case that nobody holds"),
     look(Id::Back, "back", &["K", "["], CASE | QUEUE, None, "go back to the case before"),
     change(Id::Note, "note", &["i"], CASE | QUEUE, Some("note"), "write a note on the case"),
-    change(Id::Done, "done", &["D"], CASE | QUEUE, Some("done"), "a to-do is done: say so, with the evidence"),
+    change(Id::Done, "done", &["D"], CASE | QUEUE, Some("done"), "a to-do is done, or an answer came: say so, with the evidence"),
     change(Id::Prove, "prove", &["P"], CASE | QUEUE, Some("prove"), "read the restored database again: this case, or the marked"),
     change(Id::Undo, "undo", &["u"], CASE | QUEUE, Some("undo"), "take the decision back"),
+    change(Id::Reopen, "reopen", &["R"], CASE | QUEUE, None, "a lead opens a decided or settled case again"),
     change(Id::Ignore, "ignore", &["x"], DIFF, Some("ignore"), "a field that is noise: ignore it in this incident, or compare it again"),
     look(Id::Filter, "filter", &["/"], QUEUE, Some("filter"), "filter: text state:open kind:lost by:me waits:no verb:park"),
     look(Id::NextMatch, "next match", &["n"], QUEUE, None, "to the next match of the last filter"),
@@ -247,7 +249,7 @@ pub fn refused(model: &Model, command: &Command) -> Option<String> {
     }
     let subject = model.subject();
     match command.id {
-        Id::Ignore if model.setup.role != "lead" => {
+        Id::Ignore | Id::Reopen if model.setup.role != "lead" => {
             Some(format!("it takes a lead, and your role is {}", model.setup.role))
         }
         Id::Ignore if model.diff.group().is_none_or(|g| g.key.field.is_none()) => {
@@ -257,13 +259,19 @@ pub fn refused(model: &Model, command: &Command) -> Option<String> {
         Id::Open if model.view == View::Diff && model.diff.is_empty() => Some("nothing to open".to_owned()),
         Id::Open if model.view == View::Queue && subject.is_none() => Some("no case under the cursor".to_owned()),
         Id::Claim | Id::Prove if !model.queue.marks.is_empty() && !model.in_case => None,
-        Id::Verbs | Id::Claim | Id::Note | Id::Undo | Id::Done | Id::Prove if subject.is_none() => {
+        Id::Verbs | Id::Claim | Id::Note | Id::Undo | Id::Reopen | Id::Done | Id::Prove if subject.is_none() => {
             Some("no case under the cursor".to_owned())
         }
         Id::Undo if matches!(state(model), Some(State::Open | State::Gone)) => {
             Some("it has no decision to take back".to_owned())
         }
-        Id::Done if state(model).is_some_and(|s| s != State::ToDo) => Some("only what is to do can be done".to_owned()),
+        Id::Reopen if state(model) == Some(State::Open) => Some("it is open".to_owned()),
+        Id::Reopen if state(model) == Some(State::Unconfirmed) => {
+            Some("nobody knows yet whether its effect took place: P reads it back".to_owned())
+        }
+        Id::Done if state(model).is_some_and(|s| !can_be_done(s)) => {
+            Some("nothing of it is to do, and it waits for no answer".to_owned())
+        }
         Id::Prove if state(model).is_some_and(|s| s.is_decidable() || s == State::Gone) => {
             Some("nothing is decided that could be proven".to_owned())
         }
@@ -283,6 +291,11 @@ pub fn refused(model: &Model, command: &Command) -> Option<String> {
         Id::ToT if model.setup.restored_to.is_none() => Some("no restored_to is configured".to_owned()),
         _ => None,
     }
+}
+
+/// Whether `done` says something of a case in this state.
+pub const fn can_be_done(state: State) -> bool {
+    matches!(state, State::ToDo | State::Parked | State::Escalated)
 }
 
 /// The state of the case that a key is about.

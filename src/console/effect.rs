@@ -100,6 +100,13 @@ pub enum Deed {
         /// Why.
         reason: String,
     },
+    /// Open a decided or settled case again.
+    Reopen {
+        /// The case.
+        case: String,
+        /// Why.
+        reason: String,
+    },
     /// Read the restored database again for these decided cases.
     Prove(Vec<String>),
     /// Ignore a column from the next scan on.
@@ -136,6 +143,7 @@ impl Deed {
             Self::Done { case, .. } => format!("recording that {} is done", short(case)),
             Self::Note { case, .. } => format!("writing a note on {}", short(case)),
             Self::Undo { case, .. } => format!("taking back the decision on {}", short(case)),
+            Self::Reopen { case, .. } => format!("opening {} again", short(case)),
             Self::Prove(ids) => format!("reading again for {}", many(ids)),
             Self::Ignore { entity, column, .. } => format!("ignoring {}", short(&format!("{entity}.{column}"))),
             Self::CompareAgain { entity, column, .. } => {

@@ -31,6 +31,7 @@ pub fn setup() -> Setup {
         session: "s1".to_owned(),
         show: vec!["account_id".to_owned()],
         mask: vec![("order".to_owned(), "msisdn".to_owned())],
+        reasons: crate::config::Reasons::default(),
         scan_at_start: false,
     }
 }

@@ -7,7 +7,7 @@ use super::plan::{self, Decided, Plan, require_claim, standing, well_formed};
 use super::rows::claim_on;
 use super::sqlite::Tx;
 use super::store::Act;
-use crate::domain::case::State;
+use crate::domain::case::{State, Verb};
 use crate::domain::queue::Decide;
 use crate::domain::{Error, ErrorKind, Result};
 use crate::resolve::guards::{self, Offer};
@@ -30,6 +30,27 @@ impl Ledger {
     pub fn offers(&self, id: &str) -> Result<Vec<Offer>> {
         let offers = self.read(|at| plan::offers(at, &self.here, id))?;
         offers.ok_or_else(|| Error::usage(format!("there is no case {id:?}")))
+    }
+
+    /// Whether a decision was made under this key.
+    pub fn knows_decision(&self, key: &str) -> Result<bool> {
+        let known = self.read(|at| at.one("SELECT 1 FROM decisions WHERE key = ?1", &[key.into()], |r| r.int(0)))?;
+        Ok(known.is_some())
+    }
+
+    /// Refuses a decision for what was found outside the ledger, and writes that down.
+    pub fn refuse_decision(&mut self, d: &Decide, why: Error) -> Error {
+        let deed = Deed {
+            action: "decide",
+            case: Some(&d.case),
+            verb: d.verb.map(Verb::name),
+            key: Some(&d.key),
+            ..Deed::default()
+        };
+        match self.refuse_readonly(deed) {
+            Ok(()) => self.refuse(deed, why),
+            Err(error) => error,
+        }
     }
 
     /// Decides a case, and with it those whose rows the verb writes; says where each stands now. The same key with the

@@ -28,6 +28,7 @@ mod opening;
 mod phases;
 mod place;
 mod plan;
+mod reopen;
 mod rows;
 mod scan;
 mod settle;

@@ -14,6 +14,9 @@ use crate::resolve::guards::{self, Around, Offer};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+/// Who escalates and names no time wants an answer within this, microseconds.
+const ANSWERED_BY: i64 = 3_600_000_000;
+
 /// A decision, ready to be written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Plan {
@@ -177,7 +180,10 @@ impl Here {
             reference: d.reference.clone(),
             to: d.to.clone(),
             evidence: d.evidence.clone(),
-            until: d.until,
+            until: match (d.until, verb) {
+                (None, Verb::Escalate) => Some(at.now().saturating_add(ANSWERED_BY)),
+                (until, _) => until,
+            },
             fence: d.fence,
             seen: seen.collect::<Res<_>>()?,
             cases,

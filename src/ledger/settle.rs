@@ -46,7 +46,8 @@ struct Prove<'a> {
 }
 
 impl Ledger {
-    /// A person did what the decision asked for. On a completed case that cannot be proven, a lead's word proves it.
+    /// A person did what the decision asked for. On a completed case that cannot be proven, a lead's word proves it. What
+    /// waits for an answer, parked or escalated, has it then, and is open again.
     pub fn done(&mut self, id: &str, evidence: &str) -> Result<State> {
         if evidence.trim().is_empty() {
             return Err(Error::usage("`done` needs the evidence").cure("--evidence TEXT"));
@@ -105,15 +106,15 @@ impl Ledger {
 }
 
 /// A case as far as the deeds ask.
-struct Standing {
-    no: i64,
-    state: State,
-    verb: Option<Verb>,
-    key: Option<String>,
+pub(super) struct Standing {
+    pub no: i64,
+    pub state: State,
+    pub verb: Option<Verb>,
+    pub key: Option<String>,
 }
 
 impl Tx<'_> {
-    fn standing(&self, id: &str) -> Res<Standing> {
+    pub(super) fn standing(&self, id: &str) -> Res<Standing> {
         let no = self.case_no(id)?;
         Ok(self
             .db
@@ -136,7 +137,7 @@ impl Tx<'_> {
     }
 
     /// Opens a case; after a failed proof it still shows what was decided.
-    fn open_again(&self, no: i64, disproven: bool) -> Res<()> {
+    pub(super) fn open_again(&self, no: i64, disproven: bool) -> Res<()> {
         let sql = if disproven {
             "UPDATE cases SET state = 'open', disproven = 1 WHERE no = ?1"
         } else {
@@ -164,6 +165,9 @@ impl Act for Done<'_> {
         let id = self.case;
         let case = tx.standing(id)?;
         tx.refuse_held_by_others(id, case.no)?;
+        if let (State::Parked | State::Escalated, Some(key)) = (case.state, &case.key) {
+            return self.answers(tx, &case, key);
+        }
         // What the order of states cannot show for `complete`, a lead may confirm.
         let confirms = case.state == State::Applied && case.verb == Some(Verb::Complete) && tx.role == Role::Lead;
         let Some(key) = case.key.as_ref().filter(|_| case.state == State::ToDo || confirms) else {
@@ -187,6 +191,29 @@ impl Act for Done<'_> {
             ..self.deed()
         })?;
         Ok(next)
+    }
+}
+
+impl Done<'_> {
+    /// The answer that a parked or escalated case waited for: it stays with the decision and among the notes.
+    fn answers(&self, tx: &Tx<'_>, case: &Standing, key: &str) -> Res<State> {
+        tx.db.execute(
+            "UPDATE decided SET evidence = ?3 WHERE key = ?1 AND no = ?2",
+            (key, case.no, self.evidence),
+        )?;
+        tx.db.execute(
+            "INSERT INTO notes (no, at, by, text) VALUES (?1, ?2, ?3, ?4)",
+            params![case.no, tx.now, tx.who.user, format!("answer: {}", self.evidence)],
+        )?;
+        tx.open_again(case.no, false)?;
+        tx.audit(Deed {
+            verb: case.verb.map(Verb::name),
+            key: Some(key),
+            outcome: "ok",
+            why: Some(&format!("answered: {}", self.evidence)),
+            ..self.deed()
+        })?;
+        Ok(State::Open)
     }
 }
 

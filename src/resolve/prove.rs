@@ -2,13 +2,13 @@
 
 use super::verdict::{self, Now, Pair, RowId, Sought, Values};
 use crate::config::Config;
-use crate::domain::Result;
 use crate::domain::case::{FamilyRow, State, Verb};
 use crate::domain::finding::{Kind, Missing};
 use crate::domain::progress::{Progress, Stage};
 use crate::domain::queue::CaseFile;
 use crate::domain::schema::{ColumnIx, EntityIx, ORDER};
 use crate::domain::value::{self, ColumnType, Same};
+use crate::domain::{Error, Result};
 use crate::ledger::Ledger;
 use crate::restored::{Lookup, Restored, rows_by_key};
 use hashbrown::{HashMap, HashSet};
@@ -117,6 +117,33 @@ pub async fn prove<R: Restored>(
     }
     progress.begin(Stage::Done, 0);
     Ok(counts)
+}
+
+/// The key under which the order of a case is in the restored database now, by its identity or as its own row; `None` where
+/// it is not there.
+///
+/// Fails where the database cannot be read, or where no table of orders is mapped.
+pub async fn whereabouts<R: Restored>(config: &Config, restored: &mut R, file: &CaseFile) -> Result<Option<String>> {
+    let catalogue = restored.catalogue(&config.schema).await?;
+    restored.snapshot(&catalogue).await?;
+    let mut now = Now {
+        schema: &config.schema,
+        catalogue: &catalogue,
+        rows: HashMap::new(),
+        sought: HashMap::new(),
+        equal: HashSet::new(),
+    };
+    let Some((orders, _)) = now.entity(ORDER) else {
+        return Err(Error::failed("no table of orders is mapped").cure("add [schema.order]"));
+    };
+    let mut wanted = Wanted::default();
+    if let Some(key) = &file.found.order {
+        wanted.key(orders, key);
+    }
+    wanted.sought.extend(verdict::identity_of(&now, file));
+    read(restored, &mut now, wanted).await?;
+    ask_server(restored, &mut now, file.found.family.iter()).await?;
+    Ok(now.whereabouts(file).map(|(_, key)| key))
 }
 
 /// The cases whose log tells what a missing row was.

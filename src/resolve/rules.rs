@@ -30,6 +30,7 @@ pub const RULES: &[(&[Verb], Rule)] = &[
     (&[Verb::Complete], nothing_was_under_way),
     (&[Verb::Cancel], only_in_the_hold),
     (&[Verb::Cancel], service_would_live_on),
+    (&[Verb::Cancel], past_no_return),
     (&[Verb::Cancel], no_state_counts_as_cancelled),
 ];
 
@@ -287,6 +288,40 @@ fn service_would_live_on(f: &Facts<'_>) -> Option<String> {
         let label = &f.found.label;
         format!("{label} ends a service that still lives: dropped, it would live on and be billed")
     })
+}
+
+/// OM Plus rejects a cancel once a step passed the point of no return. After a restore its flag may be unset although the
+/// field work is done: the log's word counts. What the log itself ended was ended in time, and what lacks the ground it
+/// builds on has to end all the same.
+fn past_no_return(f: &Facts<'_>) -> Option<String> {
+    let order = f.schema.index(ORDER).and_then(|ix| f.schema.entities.get(ix))?;
+    let is_set = |v: &serde_json::Value| match v {
+        serde_json::Value::Bool(b) => *b,
+        serde_json::Value::String(s) => matches!(&**s, "true" | "t" | "1" | "True" | "TRUE" | "yes"),
+        serde_json::Value::Number(n) => n.as_i64() == Some(1),
+        _ => false,
+    };
+    let by_log = |row: &FamilyRow, column: &str| {
+        let field = row.fields.iter().find(|v| v.name == column)?;
+        field.log.clone().filter(|_| row.log == Some(true))
+    };
+    let row = f.order_row().filter(|row| row.restored && row.log != Some(false))?;
+    if f.row_of_kind(Kind::Orphaned).is_some() {
+        return None;
+    }
+    let state = order.state.as_deref().and_then(|column| by_log(row, column));
+    if state.is_some_and(|s| order.cancelled.iter().any(|c| s.as_str() == Some(c))) {
+        return None;
+    }
+    let step = f.found.family.iter().find(|row| {
+        let entity = f.schema.index(&row.entity).and_then(|ix| f.schema.entities.get(ix));
+        let ponr = entity.and_then(|e| e.ponr.as_deref());
+        ponr.and_then(|column| by_log(row, column)).is_some_and(|v| is_set(&v))
+    })?;
+    Some(format!(
+        "{} is past the point of no return by the log",
+        steps::name(f.found, &step.entity, &step.key)
+    ))
 }
 
 fn no_state_counts_as_cancelled(f: &Facts<'_>) -> Option<String> {

@@ -195,7 +195,7 @@ impl<'a> Now<'a> {
     }
 
     /// Where an order is now: under its key, or under another with the same identity.
-    fn whereabouts(&self, file: &CaseFile) -> Option<(EntityIx, String)> {
+    pub fn whereabouts(&self, file: &CaseFile) -> Option<(EntityIx, String)> {
         let (ix, _) = self.entity(ORDER)?;
         if let Some(row) = order_row(file) {
             match self.stands(row) {

@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod again;
 mod bad_input;
 mod bars;
 mod deeds;

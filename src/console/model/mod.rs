@@ -10,6 +10,7 @@ pub mod queue;
 pub mod restore;
 pub mod table;
 
+use crate::config::Reasons;
 use crate::domain::Error;
 use crate::domain::back::CameBack;
 use crate::domain::gate::Gate;
@@ -48,6 +49,8 @@ pub struct Setup {
     pub show: Vec<String>,
     /// Masked columns: entity and column.
     pub mask: Vec<(String, String)>,
+    /// The reasons that a digit picks.
+    pub reasons: Reasons,
     /// A scan begins with the console.
     pub scan_at_start: bool,
 }

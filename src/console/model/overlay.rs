@@ -124,6 +124,8 @@ pub enum Act {
     Done,
     /// The last decision is taken back.
     Undo,
+    /// A decided or settled case is opened again.
+    Reopen,
     /// A note.
     Note,
     /// Reads the restored database again for these cases.

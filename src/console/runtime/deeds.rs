@@ -66,7 +66,10 @@ fn act(shared: &Shared, ledger: &mut Ledger, deed: &Deed) -> Result<Outcome> {
             ledger.drop_claims(ids)?;
             ids.clone()
         }
-        Deed::Decide(decide) => ledger.decide(decide)?.into_iter().map(|(id, _)| id).collect(),
+        Deed::Decide(decide) => job::decide(&shared.config, ledger, decide)?
+            .into_iter()
+            .map(|(id, _)| id)
+            .collect(),
         Deed::Done { case, evidence } => {
             ledger.done(case, evidence)?;
             vec![case.clone()]
@@ -77,6 +80,10 @@ fn act(shared: &Shared, ledger: &mut Ledger, deed: &Deed) -> Result<Outcome> {
         }
         Deed::Undo { case, reason } => {
             ledger.undo(case, reason)?;
+            vec![case.clone()]
+        }
+        Deed::Reopen { case, reason } => {
+            ledger.reopen(case, reason)?;
             vec![case.clone()]
         }
         Deed::Prove(ids) => {

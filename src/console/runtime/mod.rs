@@ -159,6 +159,7 @@ fn setup(config: &Config, options: &Options) -> Setup {
             .iter()
             .flat_map(|e| e.mask.iter().map(|column| (e.name.clone(), column.clone())))
             .collect(),
+        reasons: config.reasons.clone(),
         // Whether one is due is known once the ledger is open.
         scan_at_start: false,
     }

@@ -1,53 +1,15 @@
 //! The forms of the acts: what each will do, what it asks for, how it is confirmed.
 
 use super::{complain, lay, send};
+use crate::console::command::can_be_done;
 use crate::console::effect::{Deed, Effect, short};
 use crate::console::model::Model;
 use crate::console::model::case::{Choice, Loaded, Way};
 use crate::console::model::input::Input;
 use crate::console::model::overlay::{Act, Asks, Confirm, Field, Form, Overlay};
 use crate::domain::case::{State, Verb};
-use crate::domain::queue::Decide;
+use crate::domain::queue::{Decide, Decision};
 use crate::domain::time;
-
-/// Reasons offered by digit.
-pub const fn presets(verb: Verb) -> &'static [&'static str] {
-    match verb {
-        Verb::Keep => &[
-            "the difference does no harm",
-            "the restore was meant to remove it",
-            "agreed with the account's owner",
-        ],
-        Verb::Reapply => &[
-            "lost window: every effect outside is done",
-            "the log is right, nothing was built on the old state",
-        ],
-        Verb::Resubmit => &[
-            "lost window: nothing was done outside",
-            "agreed with the account's owner",
-        ],
-        Verb::Relink => &[
-            "the same thing came back under another key",
-            "agreed with the account's owner",
-        ],
-        Verb::Complete => &[
-            "done outside, evidence attached",
-            "done outside, seen by the outside team",
-        ],
-        Verb::Supersede => &["ordered again after the restore", "agreed with the account's owner"],
-        Verb::Cancel => &["what it builds on is gone", "agreed with the account's owner"],
-        Verb::Park => &[
-            "waits for an answer from outside",
-            "waits for another case",
-            "waits until services are back",
-        ],
-        Verb::Escalate => &[
-            "needs a decision by the account's owner",
-            "sources contradict each other",
-            "past the point of no return",
-        ],
-    }
-}
 
 fn field(asks: Asks, name: &'static str, hint: impl Into<String>, required: bool) -> Field {
     Field {
@@ -139,7 +101,7 @@ pub fn decide(model: &mut Model, choice: &Choice) {
         form.fields
             .push(field(Asks::Confirm, "confirm", format!("type: {words}"), true));
     }
-    form.presets = presets(verb).iter().map(|p| (*p).to_owned()).collect();
+    form.presets = model.setup.reasons.of(verb.name());
     // What was decided before, and did not hold or was restored over: its reason is at hand.
     form.presets
         .extend(loaded.file.decision.as_ref().map(|d| d.reason.clone()));
@@ -274,40 +236,79 @@ pub fn undo(model: &mut Model) {
         "take it back",
     );
     form.lines = vec![
-        format!(
-            "{} by {} at {}: {}",
-            decision.verb.name(),
-            decision.by,
-            time::clock(decision.at),
-            decision.reason
-        ),
+        decided(decision),
         format!("the case is open again; it is {} now", file.state.words()),
     ];
-    form.presets = [
-        "decided the wrong order",
-        "decided the wrong verb",
-        "something new is known",
-    ]
-    .map(str::to_owned)
-    .to_vec();
+    form.presets = model.setup.reasons.of("undo");
     form.fields
         .push(field(Asks::Reason, "reason", "a digit, or your own words", true));
     lay(model, Overlay::Form(Box::new(form)));
 }
 
-/// A to-do is done.
+/// Opens a decided or settled case again.
+pub fn reopen(model: &mut Model) {
+    let Some((id, label)) = subject(model) else { return };
+    let Some(loaded) = model.case.current() else { return };
+    let file = &loaded.file;
+    let mut form = form(
+        &id,
+        format!("open {label} again"),
+        Act::Reopen,
+        Confirm::Yes,
+        "open it again",
+    );
+    form.lines = file.decision.iter().map(decided).collect();
+    form.lines.push(format!(
+        "it is {} now, and will be open; what was done is not taken back by this",
+        file.state.words()
+    ));
+    form.presets = model.setup.reasons.of("reopen");
+    form.fields
+        .push(field(Asks::Reason, "reason", "a digit, or your own words", true));
+    lay(model, Overlay::Form(Box::new(form)));
+}
+
+/// A decision in a line.
+fn decided(decision: &Decision) -> String {
+    format!(
+        "{} by {} at {}: {}",
+        decision.verb.name(),
+        decision.by,
+        time::clock(decision.at),
+        decision.reason
+    )
+}
+
+/// A to-do is done, or the answer that a case waits for is there.
 pub fn done(model: &mut Model) {
     let Some((id, label)) = subject(model) else { return };
     let Some(loaded) = model.case.current() else { return };
     let file = &loaded.file;
-    if file.state != State::ToDo {
+    if !can_be_done(file.state) {
         complain(
             model,
-            format!("{label} is {}: only what is to do can be done", file.state.words()),
+            format!("{label} is {}: nothing of it is to do", file.state.words()),
         );
         return;
     }
     let decision = file.decision.as_ref();
+    if file.state != State::ToDo {
+        let mut form = form(
+            &id,
+            format!("{label} has its answer"),
+            Act::Done,
+            Confirm::Yes,
+            "that is the answer",
+        );
+        form.lines = decision.map(decided).into_iter().collect();
+        form.lines
+            .push("the case is open again; the answer stands among its notes".to_owned());
+        form.fields
+            .push(field(Asks::Evidence, "answer", "what was answered, and by whom", true));
+        form.focus = Some(0);
+        lay(model, Overlay::Form(Box::new(form)));
+        return;
+    }
     let steps = decision.map(|d| d.steps.clone()).unwrap_or_default();
     let wanted = decision
         .and_then(|d| d.wanted.clone())
@@ -491,6 +492,10 @@ pub fn submit(model: &mut Model, out: &mut Vec<Effect>) {
             evidence: own(Asks::Evidence).unwrap_or_default(),
         },
         Act::Undo => Deed::Undo {
+            case,
+            reason: own(Asks::Reason).unwrap_or_default(),
+        },
+        Act::Reopen => Deed::Reopen {
             case,
             reason: own(Asks::Reason).unwrap_or_default(),
         },

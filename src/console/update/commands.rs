@@ -39,6 +39,7 @@ pub fn run(model: &mut Model, command: &Command, out: &mut Vec<Effect>) {
         Id::Back => back(model, out),
         Id::Note => acts::note(model),
         Id::Undo => acts::undo(model),
+        Id::Reopen => acts::reopen(model),
         Id::Done => acts::done(model),
         Id::Prove => acts::prove(model),
         Id::Ignore => acts::ignore(model),

@@ -227,6 +227,7 @@ fn usual(model: &Model, deed: &Deed, changed: usize) -> String {
         Deed::Done { case, .. } => format!("{}: done is recorded, P proves it", name(case)),
         Deed::Note { case, .. } => format!("note on {}", name(case)),
         Deed::Undo { case, .. } => format!("{}: the decision is taken back", name(case)),
+        Deed::Reopen { case, .. } => format!("{}: open again", name(case)),
         Deed::Prove(ids) => format!("read again for {} cases", ids.len()),
         Deed::Ignore { entity, column, .. } => {
             format!("{entity}.{column} is ignored from the next scan on: ctrl-r scans")

@@ -1,5 +1,6 @@
 //! The console driven by keys, with an executor that answers from memory.
 
+mod again;
 mod noise;
 
 use super::{start, update};
@@ -193,7 +194,9 @@ impl Run {
                 .collect(),
             Deed::Drop(ids) | Deed::Prove(ids) => ids.clone(),
             Deed::Decide(d) => vec![d.case.clone()],
-            Deed::Done { case, .. } | Deed::Undo { case, .. } | Deed::Note { case, .. } => vec![case.clone()],
+            Deed::Done { case, .. } | Deed::Undo { case, .. } | Deed::Reopen { case, .. } | Deed::Note { case, .. } => {
+                vec![case.clone()]
+            }
             Deed::Ignore { entity, column, reason } => {
                 self.ignored.push(Ignored {
                     entity: entity.clone(),
@@ -221,7 +224,7 @@ impl Run {
                     };
                 }
                 Deed::Done { .. } => row.state = State::Applied,
-                Deed::Undo { .. } => row.state = State::Open,
+                Deed::Undo { .. } | Deed::Reopen { .. } => row.state = State::Open,
                 Deed::Prove(_) => row.state = State::Proven,
                 Deed::Note { .. } | Deed::Ignore { .. } | Deed::CompareAgain { .. } => {}
             }
@@ -470,7 +473,7 @@ fn to_dos_are_done_proven_and_undone_by_keyboard() {
     run.keys("called them<enter>");
     assert!(matches!(run.deeds.last(), Some(Deed::Note { text, .. }) if text == "called them"));
     run.keys("D");
-    assert_eq!(run.notice(), "done: only what is to do can be done");
+    assert_eq!(run.notice(), "done: nothing of it is to do, and it waits for no answer");
 }
 
 #[test]

@@ -158,6 +158,51 @@ fn what_was_decided_to_be_there_or_has_an_identity_may_be_written() {
     assert_eq!(of(&menu, Verb::Reapply).refused, None);
 }
 
+/// An order one step of which is past the point of no return by the log; the restored database knows nothing of it.
+fn past_return() -> FoundCase {
+    order("1", &[Kind::Regressed]).tap(|c| {
+        c.family.push(FamilyRow {
+            entity: "plan_item".to_owned(),
+            key: "71".to_owned(),
+            kinds: vec![Kind::Regressed],
+            restored: true,
+            bad: None,
+            log: Some(true),
+            fields: vec![FamilyField {
+                name: "is_ponr".to_owned(),
+                restored: Some(json!(false)),
+                log: Some(json!(true)),
+                by: None,
+                differs: true,
+                coarse: None,
+            }],
+            refs: Vec::new(),
+        });
+    })
+}
+
+#[test]
+fn what_is_past_the_point_of_no_return_by_the_log_is_not_cancelled() {
+    let schema = schema().tap(|s| s.entities[2].ponr = Some("is_ponr".to_owned()));
+    let told = |case: FoundCase| {
+        let menu = menu_of(&file(case), &[], Role::Lead, &schema, &BTreeMap::new());
+        of(&menu, Verb::Cancel).refused.clone().unwrap_or_default()
+    };
+    assert_eq!(
+        told(past_return()),
+        "plan item 71 is past the point of no return by the log"
+    );
+    let cancelled_in_time = past_return().tap(|c| c.family[0].fields[0].log = Some(json!("Cancelled")));
+    assert_eq!(told(cancelled_in_time), "");
+    let without_ground = past_return().tap(|c| c.findings.push(finding("order", "1", Kind::Orphaned)));
+    assert_eq!(told(without_ground), "");
+    let by_the_restored_alone = past_return().tap(|c| {
+        c.family[1].fields[0].log = Some(json!(false));
+        c.family[1].fields[0].restored = Some(json!(true));
+    });
+    assert_eq!(told(by_the_restored_alone), "");
+}
+
 #[test]
 fn what_went_past_the_log_since_the_opening_is_not_set_back() {
     let states = ["Created", "Accepted", "Activated"].map(str::to_owned).to_vec();
