@@ -56,6 +56,9 @@ impl Fold {
             let asides = shard.asides.iter_mut().flat_map(|aside| &mut aside.tables);
             let rows = shard.tables.iter_mut().chain(asides).flat_map(|table| &mut table.rows);
             rows.for_each(Row::settle);
+            if let Some(track) = &mut shard.track {
+                track.settle();
+            }
         });
     }
 }

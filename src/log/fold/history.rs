@@ -88,6 +88,7 @@ impl Rows {
         for shard in &mut self.shards {
             shard.track = Some(Track::new(entities));
         }
+        let mut known = HashSet::new();
         for (track, keys) in taken.into_iter().flatten() {
             for (entity, keys) in keys.into_iter().enumerate() {
                 for (from, key) in keys.iter().enumerate() {
@@ -97,13 +98,16 @@ impl Rows {
                     let Some(into) = &mut self.shards[usize::from(at)].track else {
                         continue;
                     };
-                    if into.now(entity, row as usize).is_some() {
+                    if track.knows(entity, from) && !known.insert((entity, at, row)) {
                         into.late.insert((entity, row));
                     } else {
                         into.adopt(entity, row as usize, (&track, from));
                     }
                 }
             }
+        }
+        for shard in &mut self.shards {
+            shard.track.iter_mut().for_each(Track::settle);
         }
     }
 

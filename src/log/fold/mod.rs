@@ -10,10 +10,12 @@ mod fields;
 mod finish;
 mod history;
 mod merge;
+mod packed;
 mod replay;
 mod row;
 mod stamp;
 mod track;
+mod tracking;
 
 pub(super) use aside::{AsAt, LeftOut, Reading};
 pub(super) use batch::{Batch, Says};
@@ -23,8 +25,8 @@ pub(super) use merge::{Sources, merge};
 pub(super) use replay::{Keeping, replay};
 pub(super) use row::{Row, Rules};
 pub(super) use stamp::{MOST_FILES, MOST_SOURCES, Stamp};
-pub(super) use track::Tracking;
 pub use track::{Former, State};
+pub(super) use tracking::Tracking;
 
 use crate::domain::schema::{ColumnIx, EntityIx};
 use crate::domain::value::LogValue;

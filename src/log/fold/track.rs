@@ -1,122 +1,21 @@
 //! The history of rows, where a preview asks for one: after each event, whether the row is there and a fingerprint of what
-//! it is, in 16 bytes.
+//! it is.
 //!
 //! The row itself is folded as always. As its events come in the order of time, what it is after one of them is what it
 //! was at that moment, whatever their order in the log is. A row whose events come otherwise is marked as late: it is
 //! told again from the log by `replay`.
+//!
+//! What the rows became is written down as it comes, in some ten bytes an event, and put in order by row once the log is
+//! read ([`Track::settle`]). So nothing is kept for a row while its events come, and one row's history lies together.
 
 use super::batch::Event;
 use super::fields::Encoded;
+use super::packed::{Bytes, Cursor};
+use super::tracking::Tracking;
 use super::{Row, Rules, Says, Stamp};
-use crate::domain::schema::{Catalogue, ColumnIx, EntityIx, Schema};
-use crate::domain::value::{ColumnType, fingerprint};
-use foldhash::fast::RandomState;
+use crate::domain::schema::{ColumnIx, EntityIx};
 use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
-
-/// What a history looks at, by entity.
-#[derive(Debug)]
-pub(in crate::log) struct Tracking {
-    tables: Vec<Tracked>,
-    hasher: RandomState,
-}
-
-#[derive(Debug)]
-struct Tracked {
-    /// For each column its type, where it is compared.
-    compared: Vec<Option<ColumnType>>,
-    /// The state column, and the states that are under way.
-    state: Option<(ColumnIx, Vec<String>)>,
-    /// Columns whose former values are kept: what identifies a row, and what others refer to it by.
-    watched: Vec<(ColumnIx, ColumnType)>,
-}
-
-impl Tracking {
-    pub fn new(schema: &Schema, catalogue: &Catalogue, hasher: RandomState) -> Self {
-        let tables = schema.entities.iter().zip(&catalogue.tables).map(|(entity, table)| {
-            let compared = (0..).zip(&table.columns).map(|(ix, column)| {
-                let left_out = entity.ignore.contains(&column.name) || table.key.contains(&ix);
-                (!left_out).then(|| column.ty.clone())
-            });
-            let state = entity.state.as_deref().filter(|_| !entity.in_progress.is_empty());
-            let refs = schema.entities.iter().flat_map(|e| &e.refs);
-            let named = refs
-                .filter(|r| r.entity == entity.name)
-                .filter_map(|r| r.target.as_ref());
-            let mut watched: Vec<ColumnIx> = named.chain(&entity.identity).filter_map(|c| table.column(c)).collect();
-            watched.sort_unstable();
-            watched.dedup();
-            Tracked {
-                compared: compared.collect(),
-                state: state.and_then(|c| Some((table.column(c)?, entity.in_progress.clone()))),
-                watched: watched
-                    .into_iter()
-                    .map(|c| (c, table.columns[usize::from(c)].ty.clone()))
-                    .collect(),
-            }
-        });
-        Self {
-            tables: tables.collect(),
-            hasher,
-        }
-    }
-
-    /// The fingerprint of an event's compared columns.
-    pub fn print(&self, entity: EntityIx, fields: Encoded<'_>) -> u64 {
-        let tracked = &self.tables[entity];
-        let one = |said: super::fields::Said<'_>| match &tracked.compared[usize::from(said.column)] {
-            Some(ty) => said.print(&self.hasher, ty),
-            None => 0,
-        };
-        fields.iter().fold(0, |all, said| all ^ one(said))
-    }
-
-    /// The fingerprint of a row's compared columns.
-    pub fn print_row(&self, entity: EntityIx, row: &Row) -> u64 {
-        self.print(entity, row.encoded())
-    }
-
-    /// As [`Tracking::print_row`], of these columns alone.
-    fn print_some(&self, entity: EntityIx, row: &Row, columns: Encoded<'_>) -> u64 {
-        let tracked = &self.tables[entity];
-        let mut wanted = columns.iter().map(|said| said.column).peekable();
-        let mut print = 0;
-        for said in row.encoded().iter() {
-            while wanted.next_if(|column| *column < said.column).is_some() {}
-            if wanted.next_if_eq(&said.column).is_some()
-                && let Some(ty) = &tracked.compared[usize::from(said.column)]
-            {
-                print ^= said.print(&self.hasher, ty);
-            }
-        }
-        print
-    }
-
-    pub fn watched(&self, entity: EntityIx) -> &[(ColumnIx, ColumnType)] {
-        &self.tables[entity].watched
-    }
-
-    /// The fingerprint of one column's value; 0 where the row has none.
-    pub fn print_column(&self, row: &Row, (column, ty): &(ColumnIx, ColumnType)) -> u64 {
-        row.encoded()
-            .iter()
-            .find(|said| said.column == *column)
-            .map_or(0, |said| said.print(&self.hasher, ty))
-    }
-
-    /// As [`Tracking::print_column`], for a value from elsewhere.
-    pub fn print_value(&self, column: ColumnIx, ty: &ColumnType, text: &str) -> u64 {
-        fingerprint(&self.hasher, column, ty, crate::domain::value::LogKind::Text, text)
-    }
-
-    pub fn in_progress(&self, entity: EntityIx, row: &Row) -> bool {
-        let Some((column, states)) = &self.tables[entity].state else {
-            return false;
-        };
-        let state = row.encoded().iter().find(|said| said.column == *column);
-        state.is_some_and(|said| said.is_one_of(states))
-    }
-}
 
 /// What a row was from one of its events to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,64 +35,40 @@ pub struct State {
     pub bad: bool,
 }
 
-/// A [`State`] and the place of the one before it, in 16 bytes.
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    /// Time, then the upper bits of the fingerprint.
-    when: u64,
-    /// Place plus one; 0: it is the first.
-    before: u32,
-    /// The lower bits of the fingerprint, then four flags.
-    low: u32,
-}
-
-const TIME_BITS: u32 = 52;
-const HIGH_BITS: u32 = 64 - TIME_BITS;
-const LOW_BITS: u32 = 28;
+/// Bits of a fingerprint that are kept: of two million states that differ from their row's last one, one looks like it with
+/// a chance of 1 in 17,000.
+const PRINT_BITS: u32 = 35;
+const FLAGS: u32 = 5;
 /// Until 2112; what is later, or before 1970, counts as the nearest.
-const LATEST: i64 = (1 << TIME_BITS) - 1;
+const LATEST: i64 = (1 << 52) - 1;
 
 /// So much of a fingerprint is kept.
 pub(in crate::log) const fn kept(print: u64) -> u64 {
-    print >> (64 - HIGH_BITS - LOW_BITS)
+    print >> (u64::BITS - PRINT_BITS)
 }
 
-/// An event's time as entries keep it.
+/// An event's time as a history keeps it.
 pub(in crate::log) fn moment(by: Stamp) -> i64 {
     by.at().clamp(0, LATEST)
 }
 
-impl Entry {
-    fn new(state: &State, before: u32) -> Self {
-        let flags = [state.exists, state.inserted, state.in_progress, state.bad];
-        let flags = flags.iter().fold(0, |all, flag| all << 1 | u32::from(*flag));
-        let low = (state.print & ((1 << LOW_BITS) - 1)) as u32;
-        Self {
-            when: state.at.cast_unsigned() << HIGH_BITS | state.print >> LOW_BITS,
-            before,
-            low: low << 4 | flags,
-        }
-    }
-
-    fn at(&self) -> i64 {
-        (self.when >> HIGH_BITS).cast_signed()
-    }
-
-    fn state(&self) -> State {
-        let flag = |n: u32| self.low >> n & 1 == 1;
-        State {
-            at: self.at(),
-            print: (self.when & ((1 << HIGH_BITS) - 1)) << LOW_BITS | u64::from(self.low >> 4),
-            exists: flag(3),
-            inserted: flag(2),
-            in_progress: flag(1),
-            bad: flag(0),
-        }
-    }
+/// Fingerprint and flags of a state; `change`: the fingerprint says how it differs from that of the row's state before.
+fn pack(state: &State, change: bool) -> u64 {
+    let flags = [state.exists, state.inserted, state.in_progress, state.bad, change];
+    flags.iter().fold(state.print, |all, flag| all << 1 | u64::from(*flag))
 }
 
-/// Entries are kept in pieces of so many, so that growing copies and wastes nothing.
-const PIECE: usize = 1 << 12;
+fn unpack(at: i64, packed: u64) -> State {
+    let flag = |n: u32| packed >> n & 1 == 1;
+    State {
+        at,
+        print: packed >> FLAGS,
+        exists: flag(4),
+        inserted: flag(3),
+        in_progress: flag(2),
+        bad: flag(1),
+    }
+}
 
 /// A watched column had another value until then.
 #[derive(Debug, Clone, Copy)]
@@ -206,12 +81,96 @@ pub struct Former {
     pub print: u64,
 }
 
+/// What the rows of one entity became.
+#[derive(Debug, Default)]
+struct Told {
+    bytes: Bytes,
+    /// Time of the first, which the others count from, and of the last.
+    span: Option<(i64, i64)>,
+    /// Once settled: where in `bytes` the states of each row begin.
+    begin: Vec<u32>,
+}
+
+impl Told {
+    /// Another state, of whichever row.
+    fn push(&mut self, row: usize, state: &State, change: bool) {
+        let (first, last) = self.span.unwrap_or((state.at, state.at));
+        self.bytes.reserve();
+        self.bytes.number(row as u64);
+        self.bytes.time(state.at - last);
+        self.bytes.five(pack(state, change));
+        self.span = Some((first, state.at));
+    }
+
+    /// Puts them in order by row; what a state says of its row's state before is looked up.
+    fn settle(&mut self) {
+        let Some((first, _)) = self.span else { return };
+        let mut places: Vec<u32> = Vec::new();
+        let mut cursor = Cursor::default();
+        while let Some(row) = cursor.number(&self.bytes) {
+            let row = usize::try_from(row).unwrap_or_default();
+            cursor.skip(&self.bytes);
+            if places.len() <= row {
+                places.resize(row + 1, 0);
+            }
+            places[row] += 1;
+        }
+        let mut events = 0;
+        for place in &mut places {
+            events += std::mem::replace(place, events);
+        }
+        let mut sorted: Vec<(i64, u64)> = vec![(0, 0); events as usize];
+        let (mut cursor, mut at) = (Cursor::default(), first);
+        while let Some(row) = cursor.number(&self.bytes) {
+            at += cursor.time(&self.bytes);
+            let place = &mut places[usize::try_from(row).unwrap_or_default()];
+            sorted[*place as usize] = (at, cursor.five(&self.bytes));
+            *place += 1;
+        }
+        self.bytes.clear();
+        self.begin.reserve_exact(places.len());
+        let mut from = 0;
+        for end in places {
+            let (mut last, mut print) = (first, 0);
+            self.bytes.reserve();
+            self.begin.push(self.bytes.end());
+            for (at, packed) in &sorted[from as usize..end as usize] {
+                let change = packed & 1 == 1;
+                print = (packed >> FLAGS) ^ if change { print } else { 0 };
+                self.bytes.reserve();
+                self.bytes.time(at - last);
+                self.bytes.five(print << FLAGS | (packed & ((1 << FLAGS) - 1)));
+                last = *at;
+            }
+            from = end;
+        }
+        self.bytes.shrink();
+    }
+
+    /// From where to where the states of a row lie; `None`: there are none.
+    fn place(&self, row: usize) -> Option<(u32, u32)> {
+        let begin = *self.begin.get(row)?;
+        let end = self.begin.get(row + 1).map_or_else(|| self.bytes.end(), |end| *end);
+        (begin < end).then_some((begin, end))
+    }
+
+    fn states(&self, row: usize, into: &mut Vec<State>) {
+        into.clear();
+        let (Some((first, _)), Some((begin, end))) = (self.span, self.place(row)) else {
+            return;
+        };
+        let (mut cursor, mut at) = (Cursor::at(begin), first);
+        while cursor.is_before(&self.bytes, end) {
+            at += cursor.time(&self.bytes);
+            into.push(unpack(at, cursor.five(&self.bytes)));
+        }
+    }
+}
+
 /// The history of the rows of one shard.
 #[derive(Debug, Default)]
 pub(in crate::log) struct Track {
-    pieces: Vec<Vec<Entry>>,
-    /// For each entity and row the place of its last entry, plus one.
-    last: Vec<Vec<u32>>,
+    told: Vec<Told>,
     /// Rows whose events did not come in the order of time.
     pub late: HashSet<(EntityIx, u32)>,
     /// Of rows, in the order of their events.
@@ -221,35 +180,24 @@ pub(in crate::log) struct Track {
 impl Track {
     pub fn new(entities: usize) -> Self {
         Self {
-            last: vec![Vec::new(); entities],
+            told: (0..entities).map(|_| Told::default()).collect(),
             ..Self::default()
         }
     }
 
-    fn entry(&self, place: u32) -> Option<&Entry> {
-        let at = (place as usize).checked_sub(1)?;
-        self.pieces.get(at / PIECE)?.get(at % PIECE)
-    }
-
-    /// The place of a row's last entry; 0 where it has none.
-    fn last(&self, entity: EntityIx, row: usize) -> u32 {
-        self.last[entity].get(row).copied().unwrap_or_default()
-    }
-
-    /// What the row is after its last event so far.
-    pub fn now(&self, entity: EntityIx, row: usize) -> Option<State> {
-        self.entry(self.last(entity, row)).map(Entry::state)
+    /// Puts it in order, once all is told.
+    pub fn settle(&mut self) {
+        self.told.iter_mut().for_each(Told::settle);
     }
 
     /// The states of a row, in the order of their events.
     pub fn states(&self, entity: EntityIx, row: usize, into: &mut Vec<State>) {
-        into.clear();
-        let mut at = self.entry(self.last(entity, row));
-        while let Some(entry) = at {
-            into.push(entry.state());
-            at = self.entry(entry.before);
-        }
-        into.reverse();
+        self.told[entity].states(row, into);
+    }
+
+    /// Whether anything was told of the row.
+    pub fn knows(&self, entity: EntityIx, row: usize) -> bool {
+        self.told[entity].place(row).is_some()
     }
 
     /// What watched columns of a row were, in the order of its events.
@@ -262,7 +210,7 @@ impl Track {
         let mut states = Vec::new();
         from.states(entity, from_row, &mut states);
         for state in &states {
-            self.push(entity, row, state);
+            self.told[entity].push(row, state, false);
         }
         let number = |row: usize| u32::try_from(row).unwrap_or(u32::MAX);
         if let Some(former) = from.former.get(&(entity, number(from_row))) {
@@ -270,30 +218,6 @@ impl Track {
         }
         if from.late.contains(&(entity, number(from_row))) {
             self.late.insert((entity, number(row)));
-        }
-    }
-
-    /// Adds what a row became.
-    pub fn push(&mut self, entity: EntityIx, row: usize, state: &State) {
-        let before = self.last(entity, row);
-        if self.entry(before).is_some_and(|entry| entry.at() > state.at) {
-            self.late.insert((entity, u32::try_from(row).unwrap_or(u32::MAX)));
-        }
-        if self.pieces.last().is_none_or(|piece| piece.len() == PIECE) {
-            self.pieces.push(Vec::with_capacity(PIECE));
-        }
-        let full = (self.pieces.len() - 1) * PIECE;
-        if let Some(piece) = self.pieces.last_mut() {
-            piece.push(Entry::new(state, before));
-            let place = u32::try_from(full + piece.len()).unwrap_or(u32::MAX);
-            let last = &mut self.last[entity];
-            if last.len() <= row {
-                if row >= last.capacity() {
-                    last.reserve_exact((row + 1 - last.len()).max(row / 4).max(16));
-                }
-                last.resize(row + 1, 0);
-            }
-            last[row] = place;
         }
     }
 
@@ -308,10 +232,17 @@ impl Track {
         scratch: &mut Vec<u8>,
     ) {
         let entity = event.entity;
-        let known = self.now(entity, ix);
+        let row_number = u32::try_from(ix).unwrap_or(u32::MAX);
+        let at = moment(event.by);
+        // The row has its newest event: as long as they come in the log's order and in that of time, it is the last one too.
+        let newest = row.set_by().max(row.deleted_by());
+        if newest.is_some_and(|newest| event.by < newest || at < moment(newest)) {
+            self.late.insert((entity, row_number));
+        }
         let watched = tracking.watched(entity);
-        let may_differ =
-            known.is_some() && !watched.is_empty() && (!row.exists() || fields.iter().any(|said| row.is_unlike(&said)));
+        let may_differ = newest.is_some()
+            && !watched.is_empty()
+            && (!row.exists() || fields.iter().any(|said| row.is_unlike(&said)));
         let former: SmallVec<[u64; 4]> = if may_differ {
             watched
                 .iter()
@@ -320,13 +251,7 @@ impl Track {
         } else {
             SmallVec::new()
         };
-        let at = moment(event.by);
-        let row_number = u32::try_from(ix).unwrap_or(u32::MAX);
-        // Of events of one moment, the log's order tells which came first.
-        if known.is_some_and(|known| known.at == at) && row.set_by().max(row.deleted_by()) > Some(event.by) {
-            self.late.insert((entity, row_number));
-        }
-        let print = Self::change(tracking, known, row, (event, fields), rules, scratch);
+        let (print, change) = change(tracking, row, (event, fields), rules, scratch);
         for (column, before) in watched.iter().zip(former) {
             let now = tracking.print_column(row, column);
             if now != before {
@@ -340,41 +265,39 @@ impl Track {
         let exists = row.exists();
         let state = State {
             at,
-            print: if exists { print } else { 0 },
+            print: if exists { kept(print) } else { 0 },
             exists,
             inserted: event.says == Says::New,
             in_progress: exists && tracking.in_progress(entity, row),
             bad: event.left_out.by_bad,
         };
-        self.push(entity, ix, &state);
+        self.told[entity].push(ix, &state, change);
     }
+}
 
-    /// Folds the event; the fingerprint of what the row is then.
-    fn change(
-        tracking: &Tracking,
-        known: Option<State>,
-        row: &mut Row,
-        (event, fields): (&Event, Encoded<'_>),
-        rules: Rules,
-        scratch: &mut Vec<u8>,
-    ) -> u64 {
-        let entity = event.entity;
-        let says_exists = matches!(event.says, Says::New | Says::Exists);
-        if says_exists && row.set_whole(event.by, fields, rules) {
-            return kept(event.print);
-        }
-        let (existed, floor) = (row.exists(), row.floor());
-        let touched = tracking.print_some(entity, row, fields);
-        if says_exists {
-            row.set(event.by, fields, rules, scratch);
-        } else {
-            row.delete(event.by, event.says == Says::Moved, fields, rules, scratch);
-        }
-        match known {
-            Some(known) if existed && row.exists() && row.floor() == floor => {
-                known.print ^ kept(touched ^ tracking.print_some(entity, row, fields))
-            }
-            _ => kept(tracking.print_row(entity, row)),
-        }
+/// Folds the event; the fingerprint of what the row is then, or, with `true`, what of it the event changed.
+fn change(
+    tracking: &Tracking,
+    row: &mut Row,
+    (event, fields): (&Event, Encoded<'_>),
+    rules: Rules,
+    scratch: &mut Vec<u8>,
+) -> (u64, bool) {
+    let entity = event.entity;
+    let says_exists = matches!(event.says, Says::New | Says::Exists);
+    if says_exists && row.set_whole(event.by, fields, rules) {
+        return (event.print, false);
+    }
+    let (existed, floor) = (row.exists(), row.floor());
+    let touched = tracking.print_some(entity, row, fields);
+    if says_exists {
+        row.set(event.by, fields, rules, scratch);
+    } else {
+        row.delete(event.by, event.says == Says::Moved, fields, rules, scratch);
+    }
+    if existed && row.exists() && row.floor() == floor {
+        (touched ^ tracking.print_some(entity, row, fields), true)
+    } else {
+        (tracking.print_row(entity, row), false)
     }
 }

@@ -1,59 +1,80 @@
 //! How many there are at a moment, of things that come and go.
 
 use rayon::slice::ParallelSliceMut;
+use std::collections::BTreeMap;
 
-/// Moments in order, in little more than four bytes each.
-#[derive(Debug, Clone, Default)]
-pub struct Times {
-    /// For each run of offsets what they are counted from, and where they begin.
-    runs: Vec<(i64, u32)>,
-    offsets: Vec<u32>,
+/// Moments in any order, in four bytes each: by the upper half of a moment the lower halves.
+#[derive(Debug, Default)]
+struct Loose(BTreeMap<i64, Vec<u32>>);
+
+fn halves(at: i64) -> (i64, u32) {
+    (at >> 32, (at.cast_unsigned() & 0xffff_ffff) as u32)
 }
 
-/// Offsets of one run, so that looking into it stays quick.
-const RUN: usize = 1 << 10;
-
-impl Times {
-    /// Of these moments, in any order; microseconds since 1970.
-    pub fn of(mut moments: Vec<i64>) -> Self {
-        moments.par_sort_unstable();
-        let mut times = Self {
-            runs: Vec::new(),
-            offsets: Vec::with_capacity(moments.len()),
-        };
-        for at in moments {
-            let here = times.offsets.len();
-            let offset = times.runs.last().and_then(|(from, start)| {
-                let full = here - *start as usize == RUN;
-                u32::try_from(at.wrapping_sub(*from)).ok().filter(|_| !full)
-            });
-            if offset.is_none() {
-                times.runs.push((at, u32::try_from(here).unwrap_or(u32::MAX)));
-            }
-            times.offsets.push(offset.unwrap_or_default());
-        }
-        times.runs.shrink_to_fit();
-        times
+impl Loose {
+    fn push(&mut self, at: i64) {
+        let (upper, lower) = halves(at);
+        self.0.entry(upper).or_default().push(lower);
     }
 
-    /// How many are not after `t`.
-    pub fn until(&self, t: i64) -> usize {
-        let run = self.runs.partition_point(|(from, _)| *from <= t);
-        let Some((from, start)) = run.checked_sub(1).and_then(|run| self.runs.get(run)) else {
+    fn len(&self) -> usize {
+        self.0.values().map(Vec::len).sum()
+    }
+
+    fn append(&mut self, other: Self) {
+        for (upper, mut lower) in other.0 {
+            self.0.entry(upper).or_default().append(&mut lower);
+        }
+    }
+}
+
+/// Moments in order.
+#[derive(Debug, Clone, Default)]
+struct Times(Vec<Run>);
+
+/// Those of one upper half: an hour and eleven minutes.
+#[derive(Debug, Clone)]
+struct Run {
+    upper: i64,
+    /// How many moments come before.
+    before: usize,
+    lower: Vec<u32>,
+}
+
+impl From<Loose> for Times {
+    fn from(loose: Loose) -> Self {
+        let mut before = 0;
+        let run = |(upper, mut lower): (i64, Vec<u32>)| {
+            lower.par_sort_unstable();
+            lower.shrink_to_fit();
+            let run = Run { upper, before, lower };
+            before += run.lower.len();
+            run
+        };
+        Self(loose.0.into_iter().map(run).collect())
+    }
+}
+
+impl Times {
+    /// How many are not after `t`, microseconds since 1970.
+    fn until(&self, t: i64) -> usize {
+        let (upper, lower) = halves(t);
+        let at = self.0.partition_point(|run| run.upper <= upper);
+        let Some(run) = at.checked_sub(1).and_then(|at| self.0.get(at)) else {
             return 0;
         };
-        let start = *start as usize;
-        let end = self
-            .runs
-            .get(run)
-            .map_or(self.offsets.len(), |(_, next)| *next as usize);
-        let offset = t.wrapping_sub(*from).cast_unsigned();
-        start + self.offsets[start..end].partition_point(|o| u64::from(*o) <= offset)
+        let within = if run.upper == upper {
+            run.lower.partition_point(|l| *l <= lower)
+        } else {
+            run.lower.len()
+        };
+        run.before + within
     }
 
     /// Bytes held.
-    pub fn bytes(&self) -> usize {
-        self.runs.len() * size_of::<(i64, u32)>() + self.offsets.len() * size_of::<u32>()
+    fn bytes(&self) -> usize {
+        let of_run = |run: &Run| size_of::<Run>() + run.lower.len() * size_of::<u32>();
+        self.0.iter().map(of_run).sum()
     }
 }
 
@@ -65,8 +86,8 @@ pub type Span = (i64, i64);
 #[derive(Debug, Default)]
 pub struct Gathered {
     always: usize,
-    starts: Vec<i64>,
-    ends: Vec<i64>,
+    starts: Loose,
+    ends: Loose,
 }
 
 impl Gathered {
@@ -90,8 +111,8 @@ impl Gathered {
             std::mem::swap(&mut self, &mut other);
         }
         self.always += other.always;
-        self.starts.append(&mut other.starts);
-        self.ends.append(&mut other.ends);
+        self.starts.append(other.starts);
+        self.ends.append(other.ends);
         self
     }
 }
@@ -107,7 +128,7 @@ pub struct Count {
 
 impl From<Gathered> for Count {
     fn from(gathered: Gathered) -> Self {
-        let (starts, ends) = rayon::join(|| Times::of(gathered.starts), || Times::of(gathered.ends));
+        let (starts, ends) = rayon::join(|| gathered.starts.into(), || gathered.ends.into());
         Self {
             always: gathered.always,
             starts,
@@ -126,6 +147,14 @@ impl Count {
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         self.starts.bytes() + self.ends.bytes()
+    }
+}
+
+/// Adds a span that is not before the others; where it touches the last, that one goes on.
+pub fn add(spans: &mut Vec<Span>, span: Span) {
+    match spans.last_mut() {
+        Some(last) if last.1 == span.0 => last.1 = span.1,
+        _ => spans.push(span),
     }
 }
 
@@ -231,10 +260,23 @@ mod tests {
 
     #[test]
     fn many_moments_are_as_quick_to_count() {
-        let times = Times::of((0..5_000).map(|n| n * 7).collect());
-        assert_eq!(times.until(-1), 0);
-        assert_eq!(times.until(7 * 2_500), 2_501);
-        assert_eq!(times.until(i64::MAX), 5_000);
+        // Before 1970 and after, over several runs.
+        const STEP: i64 = 7_000_003;
+        let mut loose = Loose::default();
+        for n in (-2_500..2_500).rev() {
+            loose.push(n * STEP);
+        }
+        assert_eq!(loose.len(), 5_000);
+        let times = Times::from(loose);
+        assert_eq!(times.until(-2_501 * STEP), 0);
+        for n in -2_500..2_500 {
+            let expected = usize::try_from(n + 2_501).unwrap();
+            assert_eq!(
+                (times.until(n * STEP), times.until(n * STEP - 1)),
+                (expected, expected - 1)
+            );
+        }
+        assert_eq!((times.until(i64::MIN), times.until(i64::MAX)), (0, 5_000));
         assert!(times.bytes() < 5 * 5_000);
     }
 }

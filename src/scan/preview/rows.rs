@@ -1,6 +1,6 @@
 //! One row: what a restore to each moment would find of it, told from its states.
 
-use super::count::{Span, both, outside, union};
+use super::count::{Span, add, both, outside, union};
 use crate::domain::schema::{Catalogue, ColumnIx, EntityIx, Schema};
 use crate::domain::value::LogKind;
 use crate::log::{Folded, RowAt, State};
@@ -165,20 +165,20 @@ impl<'a> Rows<'a> {
             let to = states.get(at + 1).map_or(i64::MAX, |next| next.at);
             bad = state.bad || (bad && state.exists);
             if bad {
-                found.bad.push((state.at, to));
+                add(&mut found.bad, (state.at, to));
             }
             if state.at >= to {
                 continue;
             }
             let span = (state.at, to);
             if state.in_progress {
-                found.in_doubt.push(span);
+                add(&mut found.in_doubt, span);
             }
             match (state.exists, last.exists) {
                 (true, _) if reused && self.reused_within(row, span, found) => {}
-                (true, true) if state.print != last.print => found.regressed.push(span),
-                (true, false) => found.undeleted.push(span),
-                (false, true) => found.lost.push(span),
+                (true, true) if state.print != last.print => add(&mut found.regressed, span),
+                (true, false) => add(&mut found.undeleted, span),
+                (false, true) => add(&mut found.lost, span),
                 _ => {}
             }
         }
