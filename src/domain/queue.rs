@@ -2,7 +2,15 @@
 
 use super::case::{FoundCase, State, Verb};
 use super::finding::Kind;
+use super::schema::ORDER;
 use serde::{Deserialize, Serialize};
+
+/// The entity whose row a case is, where its findings say no more than that the row is there although the log deleted it;
+/// such rows of catalogue and metadata are one group a table, counted apart from orders.
+fn undeleted<'c>(id: &'c str, kinds: &[Kind]) -> Option<&'c str> {
+    let (entity, _) = id.split_once(':').filter(|(entity, _)| *entity != ORDER)?;
+    (kinds == [Kind::Undeleted]).then_some(entity)
+}
 
 /// A person's lease on a case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,12 +146,15 @@ pub struct CaseFile {
 pub struct Counts {
     /// By [`State::ALL`].
     pub states: [u64; State::ALL.len()],
-    /// Cases not yet settled, by the first of their kinds in [`Kind::ALL`]; with `undone` they add up to the unsettled.
+    /// Cases not yet settled, by the first of their kinds in [`Kind::ALL`]; with `undone` and `undeleted_rows` they add up to
+    /// the unsettled.
     pub kinds: [u64; Kind::ALL.len()],
     /// Cases not yet settled that are there only because of the bad change.
     pub undone: u64,
     /// Cases both lost and orphaned among the unsettled.
     pub lost_and_orphaned: u64,
+    /// Of the unsettled the undeleted rows that no order owns, by table, and how many; no kind counts them.
+    pub undeleted_rows: Vec<(String, u64)>,
 }
 
 impl Counts {
@@ -168,6 +179,20 @@ impl Counts {
             .filter(|(s, _)| !s.is_settled())
             .map(|(_, n)| n)
             .sum()
+    }
+}
+
+impl CaseRow {
+    /// The table whose undeleted row the case is, where no order owns it.
+    pub fn undeleted_row(&self) -> Option<&str> {
+        undeleted(&self.id, &self.kinds)
+    }
+}
+
+impl FoundCase {
+    /// The table whose undeleted row the case is, where no order owns it.
+    pub fn undeleted_row(&self) -> Option<&str> {
+        undeleted(&self.id, &self.kinds())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where a case stands in the queue: what will fire by itself, what expires unrescued, what blocks most, then the
-//! site's rank, then the label; what the restore undid on purpose comes last. One byte string that compares as the queue is ordered, so that an index serves it.
+//! site's rank, then the label. After the orders come undeleted rows of catalogue and metadata, table by table, and last what
+//! the restore undid on purpose. One byte string that compares as the queue is ordered, so that an index serves it.
 
 use crate::domain::case::FoundCase;
 use crate::domain::finding::Kind;
@@ -13,14 +14,18 @@ pub(super) fn of(case: &FoundCase) -> Vec<u8> {
     let mut place = Vec::with_capacity(64);
     let fires = case.findings.iter().any(|f| f.kind == Kind::InDoubt);
     place.push(if case.is_undone() { 2 } else { u8::from(!fires) });
+    let table = case.undeleted_row();
     match dies_at(case) {
         Some(at) => {
             place.push(0);
             place.extend(ordered(at));
         }
-        None => place.extend([1; 9]),
+        None => place.extend([if table.is_some() { 2 } else { 1 }; 9]),
     }
     place.extend(waited_for(0));
+    if let Some(table) = table {
+        text_into(table, &mut place);
+    }
     match case.rank.as_deref().map(|r| (r, r.trim().parse::<f64>())) {
         Some((_, Ok(number))) if !number.is_nan() => {
             // The bits of an IEEE 754 number order as the number does, once negatives are turned round.

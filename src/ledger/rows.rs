@@ -202,6 +202,22 @@ fn decision(row: &dyn Row) -> Res<Option<Decision>> {
     }))
 }
 
+/// Takes the undeleted rows that no order owns out of their kind's count, by table.
+fn count_undeleted(at: &dyn Snapshot, counts: &mut Counts) -> Res<()> {
+    // Where no order owns the row, the action is its entity.
+    let sql = format!(
+        "SELECT action, count(*) FROM cases
+         WHERE incident = ?1 AND state NOT IN ('proven', 'gone') AND kinds = ?2 AND id NOT LIKE '{ORDER}:%' GROUP BY action"
+    );
+    let values = [at.incident().into(), mask(&[Kind::Undeleted]).into()];
+    let mut found = at.all(&sql, &values, |row| Ok((row.own(0)?, row.int(1)?.unsigned_abs())))?;
+    found.sort();
+    let rows: u64 = found.iter().map(|(_, n)| n).sum();
+    counts.kinds[bit(Kind::Undeleted)] = counts.kinds[bit(Kind::Undeleted)].saturating_sub(rows);
+    counts.undeleted_rows = found;
+    Ok(())
+}
+
 impl Ledger {
     /// What stands in the queue, all together.
     pub fn counts(&self) -> Result<Counts> {
@@ -230,6 +246,9 @@ impl Ledger {
                     Ok(())
                 },
             )?;
+            if counts.kinds[bit(Kind::Undeleted)] > 0 {
+                count_undeleted(at, &mut counts)?;
+            }
             Ok(counts)
         })
     }

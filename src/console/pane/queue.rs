@@ -69,9 +69,9 @@ fn empty(model: &Model) -> Safe<'static> {
 
 /// `612 = 420 open  40 to do  …`; states without cases are left out, and what does not fit is summed up.
 pub fn sums(counts: &Counts, width: usize) -> Strip<'static> {
-    let parts: Vec<(u64, &'static str, Tone)> = State::ALL
+    let parts: Vec<(u64, Safe<'static>, Tone)> = State::ALL
         .into_iter()
-        .map(|s| (counts.of(s), s.words(), state_tone(s)))
+        .map(|s| (counts.of(s), Safe::ours(s.words()), state_tone(s)))
         .filter(|(n, _, _)| *n > 0)
         .collect();
     let head = Strip::new()
@@ -92,24 +92,28 @@ pub fn by_kind(counts: &Counts, width: usize) -> Strip<'static> {
             .sum()
     };
     let unknown = of(Kind::is_unknown_state);
-    let mut parts: Vec<(u64, &'static str, Tone)> = Vec::new();
+    let mut parts: Vec<(u64, Safe<'static>, Tone)> = Vec::new();
     if unknown > 0 {
-        parts.push((unknown, "unknown state", Tone::Text));
+        parts.push((unknown, Safe::ours("unknown state"), Tone::Text));
     }
     for (kind, n) in Kind::ALL.into_iter().zip(counts.kinds) {
         if !kind.is_unknown_state() && n > 0 {
-            parts.push((n, kind.words(), Tone::Text));
+            parts.push((n, Safe::ours(kind.words()), Tone::Text));
         }
     }
-    if counts.undone > 0 {
-        parts.push((counts.undone, "undone by the restore", Tone::Dim));
+    for (table, n) in &counts.undeleted_rows {
+        parts.push((*n, safe!("undeleted {} rows", Safe::id(table)), Tone::Dim));
     }
+    if counts.undone > 0 {
+        parts.push((counts.undone, Safe::ours("undone by the restore"), Tone::Dim));
+    }
+    let rows: u64 = counts.undeleted_rows.iter().map(|(_, n)| n).sum();
     // What the kinds do not name must not vanish from the sum.
     let rest = counts
         .unsettled()
-        .saturating_sub(counts.kinds.iter().sum::<u64>() + counts.undone);
+        .saturating_sub(counts.kinds.iter().sum::<u64>() + counts.undone + rows);
     if rest > 0 {
-        parts.push((rest, "without finding", Tone::Text));
+        parts.push((rest, Safe::ours("without finding"), Tone::Text));
     }
     let head = Strip::new()
         .ours(Tone::Text, " left ")
@@ -127,7 +131,7 @@ pub fn by_kind(counts: &Counts, width: usize) -> Strip<'static> {
 /// The parts that fit, and the sum of those that do not.
 fn fitted(
     head: &Strip<'static>,
-    parts: &[(u64, &'static str, Tone)],
+    parts: &[(u64, Safe<'static>, Tone)],
     other: &'static str,
     width: usize,
 ) -> Strip<'static> {
@@ -136,7 +140,7 @@ fn fitted(
         for (i, (n, words, tone)) in parts.iter().take(shown).enumerate() {
             strip = strip
                 .ours(Tone::Text, if i == 0 { " " } else { "  " })
-                .with(*tone, safe!("{} {}", count(*n), *words));
+                .with(*tone, safe!("{} {}", count(*n), words));
         }
         let rest: u64 = parts.iter().skip(shown).map(|(n, _, _)| n).sum();
         if rest > 0 {
@@ -402,7 +406,8 @@ mod tests {
             let mut counts = Counts { states, ..Counts::default() };
             let left = counts.unsettled();
             counts.kinds[0] = left * share / 10;
-            counts.kinds[6] = left - counts.kinds[0];
+            counts.undeleted_rows = vec![("catalog".to_owned(), (left - counts.kinds[0]) / 2)];
+            counts.kinds[6] = left - counts.kinds[0] - counts.undeleted_rows[0].1;
             for (strip, total) in [(sums(&counts, width), counts.total()), (by_kind(&counts, width), left)] {
                 let text: String = strip.pieces().iter().map(|(t, _)| t.as_str()).collect();
                 let text = text.split('(').next().unwrap().replace(',', "");

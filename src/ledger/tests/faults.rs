@@ -164,7 +164,7 @@ proptest! {
             let now = rows(&people[0]);
             prop_assert_eq!(counts.total(), total);
             prop_assert_eq!(now.len() as u64, total);
-            prop_assert_eq!(counts.kinds.iter().sum::<u64>() + counts.undone, counts.unsettled());
+            prop_assert_eq!(counts.kinds.iter().sum::<u64>() + counts.undone + counts.undeleted_rows.iter().map(|(_, n)| n).sum::<u64>(), counts.unsettled());
             for state in State::ALL {
                 let listed = now.iter().filter(|r| r.state == state).count() as u64;
                 prop_assert_eq!(counts.of(state), listed, "{:?}", state);

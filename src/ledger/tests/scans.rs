@@ -87,6 +87,41 @@ fn a_case_comes_back_as_it_was_stored() {
 }
 
 #[test]
+fn undeleted_rows_that_no_order_owns_are_one_group_a_table_behind_the_orders() {
+    let room = Room::new();
+    let mut ledger = room.open("ana");
+    let row = |entity: &str, key: u32| FoundCase {
+        id: format!("{entity}:{key}"),
+        order: None,
+        label: format!("{key}"),
+        action: entity.to_owned(),
+        findings: vec![finding(entity, &key.to_string(), Kind::Undeleted)],
+        ..FoundCase::default()
+    };
+    let mut cases: Vec<FoundCase> = (0..40).map(|n| row("catalog", n)).collect();
+    cases.extend([row("asset", 1), row("asset", 2)]);
+    cases.extend([order("7", &[Kind::Undeleted]), order("8", &[Kind::Lost])]);
+    // A row that lacks something, too, is a case like any other.
+    let mut torn = row("catalog", 99);
+    torn.findings.push(finding("catalog", "99", Kind::Regressed));
+    cases.push(torn);
+    store(&mut ledger, cases);
+    let apart = |ledger: &Ledger| ledger.counts().unwrap().undeleted_rows;
+    assert_eq!(apart(&ledger), [("asset".to_owned(), 2), ("catalog".to_owned(), 40)]);
+    let counts = ledger.counts().unwrap();
+    let of = |kind: Kind| counts.kinds[Kind::ALL.iter().position(|k| *k == kind).unwrap()];
+    assert_eq!((of(Kind::Lost), of(Kind::Undeleted), of(Kind::Regressed)), (1, 1, 1));
+    let ids: Vec<String> = rows(&ledger).iter().map(|row| row.id.to_string()).collect();
+    let tables: Vec<&str> = ids.iter().map(|id| id.split_once(':').unwrap().0).collect();
+    assert!(!tables[..3].contains(&"asset"), "{ids:?}");
+    assert_eq!(tables[3..5], ["asset"; 2]);
+    assert!(tables[5..].iter().all(|table| *table == "catalog"), "{ids:?}");
+    claim(&mut ledger, &["asset:2"]);
+    ledger.decide(&asking("asset:2", Verb::Keep)).unwrap();
+    assert_eq!(apart(&ledger)[0].1, 1, "what is settled is no work");
+}
+
+#[test]
 fn cases_open_update_and_go() {
     let room = Room::new();
     let mut ledger = room.open("ana");
