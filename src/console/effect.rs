@@ -56,7 +56,10 @@ pub enum Effect {
     /// Tell the preview from the log; answer with [`super::msg::Msg::Preview`].
     LoadPreview,
     /// Begin a scan.
-    StartScan,
+    StartScan {
+        /// Why it goes on although the gate is red; else a red gate stops it.
+        despite: Option<String>,
+    },
     /// Start the tasks again that died.
     Restart,
     /// Put this on the clipboard (OSC 52).

@@ -198,6 +198,9 @@ impl Act for KeepGate {
     }
 
     fn on_sqlite(&self, tx: &Tx<'_>) -> Res<()> {
+        if self.despite.is_some() {
+            tx.require_lead("to scan despite a red gate")?;
+        }
         // A scan asks by the clock of the system, which may not be the ledger's.
         let at = if self.by_person { self.gate.at } else { tx.now };
         tx.put_fact(

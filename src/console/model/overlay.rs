@@ -139,6 +139,8 @@ pub enum Act {
         /// It is ignored now.
         again: bool,
     },
+    /// A scan begins although the gate is red.
+    ScanDespite,
     /// Claims are given back.
     Drop(Vec<String>),
     /// The end; these claims are given back.

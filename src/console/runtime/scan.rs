@@ -19,15 +19,18 @@ const LATE: i64 = 600_000_000;
 /// What is asked for, and how far it is.
 #[derive(Debug, Default)]
 pub struct Desk {
-    asked: Lane<()>,
+    /// Why the scan goes on although the gate is red, where somebody said so.
+    asked: Lane<Option<String>>,
     running: Mutex<Option<(Arc<Progress>, i64)>>,
 }
 
 impl Desk {
-    /// Asks for a scan; one that runs or is asked for already serves both.
-    pub fn ask(&self) {
-        if self.running().is_none() {
-            self.asked.replace((), |()| true);
+    /// Asks for a scan; one that runs or is asked for already serves both, but for one that a red gate shall not stop.
+    pub fn ask(&self, despite: Option<String>) {
+        if despite.is_some() {
+            self.asked.replace(despite, |_| true);
+        } else if self.running().is_none() && !self.asked.has(|_| true) {
+            self.asked.push(None);
         }
     }
 
@@ -60,7 +63,7 @@ pub fn at_the_start(shared: &Shared, ledger: &Ledger) -> Result<()> {
             shared.mailbox.tell(Msg::Scan(done(at, &report)));
             tell_sources(shared, Some(at));
         }
-        None if !shared.readonly && shared.config.restored.is_some() => shared.scan.ask(),
+        None if !shared.readonly && shared.config.restored.is_some() => shared.scan.ask(None),
         None => {}
     }
     Ok(())
@@ -71,13 +74,13 @@ pub fn run(shared: &Shared) -> Result<()> {
     stand_back();
     let mut ledger = shared.open()?;
     loop {
-        shared.scan.asked.next();
+        let despite = shared.scan.asked.next();
         bug_on_purpose("scan");
         let progress = Arc::new(Progress::default());
         let since = shared.clock.now();
         *shared.scan.running.lock().unwrap_or_else(PoisonError::into_inner) = Some((Arc::clone(&progress), since));
         report_progress(shared);
-        let ended = scan_once(&shared.config, &mut ledger, &progress);
+        let ended = scan_once(&shared.config, &mut ledger, despite.as_deref(), &progress);
         shared.scan.run_none();
         let at = shared.clock.now();
         shared.mailbox.tell(Msg::Scan(match ended {
@@ -119,8 +122,8 @@ pub fn tell_sources(shared: &Shared, scanned: Option<i64>) {
 }
 
 /// Reads log and restored database and takes what is found into the ledger; the report.
-fn scan_once(config: &Config, ledger: &mut Ledger, progress: &Progress) -> Result<Json> {
-    let scanned = job::scan(config, ledger, None, progress)?;
+fn scan_once(config: &Config, ledger: &mut Ledger, despite: Option<&str>, progress: &Progress) -> Result<Json> {
+    let scanned = job::scan(config, ledger, despite, progress)?;
     serde_json::to_value(&scanned.report).map_err(|e| Error::failed(e.to_string()))
 }
 

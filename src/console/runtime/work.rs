@@ -202,7 +202,7 @@ impl Work {
             Effect::Discard(table) => shared.sort.push(read::SortJob::Discard(table)),
             Effect::Deed { number, deed } => shared.deeds.push(deeds::Job::Deed { number, deed }),
             Effect::LoadPreview => shared.preview.replace((), |()| true),
-            Effect::StartScan => shared.scan.ask(),
+            Effect::StartScan { despite } => shared.scan.ask(despite),
             Effect::Restart => self.begin()?,
             Effect::Quit { give_back } => self.quit(give_back),
             // The screen's own.

@@ -1,6 +1,6 @@
 //! The forms of the acts: what each will do, what it asks for, how it is confirmed.
 
-use super::{complain, lay, send};
+use super::{complain, lay, say, send};
 use crate::console::command::can_be_done;
 use crate::console::effect::{Deed, Effect, short};
 use crate::console::model::Model;
@@ -8,6 +8,7 @@ use crate::console::model::case::{Choice, Loaded, Way};
 use crate::console::model::input::Input;
 use crate::console::model::overlay::{Act, Asks, Confirm, Field, Form, Overlay};
 use crate::domain::case::{State, Verb};
+use crate::domain::gate::Gate;
 use crate::domain::queue::{Decide, Decision};
 use crate::domain::time;
 
@@ -394,6 +395,35 @@ pub fn ignore(model: &mut Model) {
     lay(model, Overlay::Form(Box::new(form)));
 }
 
+/// A scan although the gate is red.
+pub fn scan_despite(model: &mut Model) {
+    let Some(red) = model.gate.as_ref().and_then(Gate::red) else {
+        return;
+    };
+    let mut form = form(
+        "",
+        "scan although the gate is red".to_owned(),
+        Act::ScanDespite,
+        Confirm::Yes,
+        "scan all the same",
+    );
+    form.lines = vec![format!("{}: {}", red.check, red.what)];
+    form.lines.extend(red.cure.as_ref().map(|cure| format!("cure: {cure}")));
+    form.lines
+        .push("a scan has begun that asks the gate again, and stops there while it is red".to_owned());
+    form.lines
+        .push("what is found in the wrong database, or at the wrong point, opens cases that are none".to_owned());
+    form.presets = [
+        "the check is wrong: the database is the right one, at T",
+        "to see what would be lost; it is restored again after that",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    form.fields
+        .push(field(Asks::Reason, "reason", "a digit, or your own words", true));
+    lay(model, Overlay::Form(Box::new(form)));
+}
+
 /// Gives claims back: one at once, more after a word.
 pub fn drop_claims(model: &mut Model, ids: Vec<String>, out: &mut Vec<Effect>) {
     if ids.len() < 2 {
@@ -513,6 +543,13 @@ pub fn submit(model: &mut Model, out: &mut Vec<Effect>) {
             }
         }
         Act::Drop(ids) => Deed::Drop(ids),
+        Act::ScanDespite => {
+            let despite = own(Asks::Reason);
+            model.layer = None;
+            out.push(Effect::StartScan { despite });
+            say(model, "a scan begins despite the red gate; the audit trail says why");
+            return;
+        }
         Act::Quit(ids) => {
             model.quitting = true;
             model.layer = None;

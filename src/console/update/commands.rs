@@ -13,6 +13,7 @@ use crate::console::model::{Model, Scan, View};
 use crate::console::pane;
 use crate::console::view::layout;
 use crate::domain::case;
+use crate::domain::gate::Gate;
 use crate::domain::progress::Stage;
 use crate::scan::preview::Preview;
 use crate::text::Safe;
@@ -319,6 +320,11 @@ fn like(model: &mut Model, out: &mut Vec<Effect>) {
         text.push_str(" kind:");
         text.push_str(kind.name());
     }
+    // Rows that no order owns go by table.
+    if let Some(entity) = row.undeleted_row() {
+        text.push_str(" action:");
+        text.push_str(entity);
+    }
     if let Ok(query) = Query::parse(&text) {
         filter(model, query, out);
     }
@@ -453,8 +459,16 @@ fn refresh(model: &mut Model, out: &mut Vec<Effect>) {
     } else if matches!(model.scan, Scan::Running { .. }) {
         say(model, "reading again; a scan is under way");
     } else {
-        out.push(Effect::StartScan);
-        say(model, "reading again; a scan begins");
+        out.push(Effect::StartScan { despite: None });
+        let red = model.gate.as_ref().filter(|gate| gate.red().is_some()).map(Gate::words);
+        match red {
+            None => say(model, "reading again; a scan begins"),
+            Some(_) if model.setup.role == "lead" => acts::scan_despite(model),
+            Some(words) => complain(
+                model,
+                format!("the gate is {words}. A scan asks it again; to go on while it is red takes a lead"),
+            ),
+        }
     }
 }
 

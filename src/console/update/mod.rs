@@ -27,7 +27,7 @@ pub fn start(model: &mut Model) -> Vec<Effect> {
     let mut out = vec![Effect::LoadOverview];
     read_rows(model, &mut out);
     if model.setup.scan_at_start {
-        out.push(Effect::StartScan);
+        out.push(Effect::StartScan { despite: None });
     }
     out
 }

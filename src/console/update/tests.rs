@@ -1,6 +1,7 @@
 //! The console driven by keys, with an executor that answers from memory.
 
 mod again;
+mod despite;
 mod noise;
 
 use super::{start, update};
@@ -26,6 +27,8 @@ struct Run {
     deeds: Vec<Deed>,
     copied: Vec<String>,
     scans: usize,
+    /// Why some of them go on although the gate is red.
+    despite: Vec<String>,
     quit: Option<Vec<String>>,
     refuse: Option<Error>,
     ignored: Vec<Ignored>,
@@ -48,6 +51,7 @@ impl Run {
             deeds: Vec::new(),
             copied: Vec::new(),
             scans: 0,
+            despite: Vec::new(),
             quit: None,
             refuse: None,
             ignored: Vec::new(),
@@ -170,8 +174,9 @@ impl Run {
                 self.deeds.push(deed.clone());
                 Msg::Deed { number, deed, outcome }
             }
-            Effect::StartScan => {
+            Effect::StartScan { despite } => {
                 self.scans += 1;
+                self.despite.extend(despite);
                 return None;
             }
             Effect::Copy(text) => {
