@@ -18,11 +18,12 @@
 //! | [`config`] | layers of configuration, checks, errors with file and line |
 //! | [`domain`] | the words of the trade as types: schema, values, findings, cases, verbs, errors; no I/O |
 //! | [`job`] | the long jobs that commands, console and demo share: scan, prove |
+//! | [`kafka`] | the Kafka client: how every room reaches a cluster, and what it says when it cannot |
 //! | [`log`] | the order log: sources, formats, and the fold that makes one row of all events of a key |
 //! | [`ledger`] | cases, claims, decisions, the audit trail: what everyone sees and does goes through it |
 //! | [`report`] | the report of an incident, for people, spreadsheets and programs |
 //! | [`resolve`] | which verbs a case allows and why not, the to-do behind each, the proof |
-//! | [`restore`] | what belongs to a restore itself: the gate, what came back |
+//! | [`restore`] | what belongs to a restore itself: the gate, what came back, the hold |
 //! | [`restored`] | the restored database: PostgreSQL and SQLite behind one trait |
 //! | [`scan`] | log against restored database: findings, families, references, cases, advice |
 //! | [`text`] | text that may stand on a terminal: nothing in the data can move a cursor or pass for something else |
@@ -34,6 +35,7 @@ pub mod config;
 pub mod console;
 pub mod domain;
 pub mod job;
+pub mod kafka;
 pub mod ledger;
 pub mod log;
 pub mod report;

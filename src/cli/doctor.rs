@@ -7,6 +7,7 @@ use crate::domain::{Error, Result, time};
 use crate::job;
 use crate::ledger::{self, Ledger, Role};
 use crate::log::{database, glance};
+use crate::restore::hold;
 use crate::restored::Restored;
 use crate::restored::postgres::Postgres;
 use crate::restored::sqlite::Sqlite;
@@ -332,13 +333,29 @@ impl Doctor<'_, '_> {
                 self.log("hold", &log, None)
             }
             Some(_) => self.ok("hold", "standard input: not looked at"),
-            None => self.say(
-                State::Warn,
-                "hold",
-                "its topic cannot be read by this version: what is held is not known",
-                Some("export it to a file and set source = \"file\""),
-            ),
+            None => self.hold_on_broker(),
         }
+    }
+
+    fn hold_on_broker(&mut self) -> Result<()> {
+        let look = match hold::status::look(self.config, None) {
+            Ok(look) => look,
+            Err(error) => return self.fails("hold", &error),
+        };
+        let clock = look.reading.clock();
+        let words = format!(
+            "{}, {} partitions, {} messages wait",
+            look.reading.head(),
+            look.reading.partitions.len(),
+            clock.held
+        );
+        let notes = look.reading.keeping.notes.iter().chain(&look.reading.notes);
+        let odd: Vec<&str> = notes.map(String::as_str).collect();
+        if odd.is_empty() {
+            return self.ok("hold", &words);
+        }
+        let cure = "its deadline is shown as the earliest that is possible; `restitch hold rescue` copies what waits to safety";
+        self.say(State::Warn, "hold", &format!("{words}; {}", odd.join("; ")), Some(cure))
     }
 
     fn old_instance(&mut self, check: &str, log: &LogConfig) -> Result<()> {

@@ -11,6 +11,7 @@ mod demo;
 mod doctor;
 mod file;
 mod gate;
+mod hold;
 mod ignore;
 mod man;
 pub mod out;
@@ -141,6 +142,8 @@ enum Command {
     Prove(prove::Prove),
     /// Ignore a column that turned out to be noise, or list those that are
     Ignore(ignore::Ignore),
+    /// The hold on a broker: its clocks, the rescue of what waits, the release of what was rescued
+    Hold(hold::Hold),
     /// Say how a phase of the restore ended
     Phase(phase::SetPhase),
     /// The audit trail
@@ -155,7 +158,7 @@ enum Command {
 
 /// Commands that the contract names and a later version brings.
 const LATER: &[&str] = &[
-    "restore", "takeover", "bulk", "approve", "hold", "ledger", "handover", "signoff",
+    "restore", "takeover", "bulk", "approve", "ledger", "handover", "signoff",
 ];
 
 /// What a command works with.
@@ -251,6 +254,7 @@ impl Command {
             Self::Reopen(args) => args.run(context),
             Self::Prove(args) => args.run(context),
             Self::Ignore(args) => args.run(context),
+            Self::Hold(args) => args.run(context),
             Self::Phase(args) => args.run(context),
             Self::Audit(args) => args.run(context),
             Self::Report(args) => args.run(context),

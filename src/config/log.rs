@@ -65,7 +65,7 @@ fn log(fields: &Fields<'_>, name: &str, schema: &Schema) -> Result<LogConfig> {
         Some(field) => Some(field.choice(&[("version", OrderBy::Version), ("position", OrderBy::Position)])?),
         None => None,
     };
-    let (path, brokers, topic) = stream(fields, source)?;
+    let (path, kafka, topic) = stream(fields, source)?;
     let database = url::database(fields)?;
     if matches!(source, SourceKind::Database | SourceKind::Postgres) && database.is_none() {
         fields.need("url", "\"postgres://triage@old.example:5432/om\"")?;
@@ -83,7 +83,7 @@ fn log(fields: &Fields<'_>, name: &str, schema: &Schema) -> Result<LogConfig> {
         database,
         table: fields.text("table")?,
         columns,
-        brokers,
+        kafka,
         topic,
     })
 }

@@ -6,6 +6,7 @@
 mod deeds;
 mod fields;
 mod file;
+mod kafka;
 mod keys;
 mod log;
 mod outside;

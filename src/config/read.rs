@@ -3,10 +3,10 @@
 use super::fields::{Field, Fields};
 use super::tree::{Node, Value};
 use super::types::{
-    BadChange, Config, Database, DbUrl, EffectConfig, FormatKind, HoldConfig, Incident, LedgerConfig, Roles,
-    ScanConfig, SourceKind,
+    BadChange, Config, Database, DbUrl, EffectConfig, FormatKind, HoldConfig, Incident, KafkaConfig, LedgerConfig,
+    Roles, ScanConfig, SourceKind,
 };
-use super::{deeds, keys, log, outside, schema, url};
+use super::{deeds, kafka, keys, log, outside, schema, url};
 use crate::domain::Result;
 use crate::domain::case::Verb;
 use crate::domain::schema::{Schema, nearest};
@@ -151,8 +151,8 @@ fn bad_change(node: &Node, schema: &Schema) -> Result<BadChange> {
     Ok(bad)
 }
 
-/// Path, brokers and topic; those that the source needs are there.
-pub(super) fn stream(fields: &Fields<'_>, source: SourceKind) -> Result<(Option<String>, Vec<String>, Option<String>)> {
+/// Path, cluster and topic; those that the source needs are there.
+pub(super) fn stream(fields: &Fields<'_>, source: SourceKind) -> Result<(Option<String>, KafkaConfig, Option<String>)> {
     let path = match fields.get("path") {
         Some(field) => match field.text()? {
             "-" => Some("-".to_owned()),
@@ -163,13 +163,11 @@ pub(super) fn stream(fields: &Fields<'_>, source: SourceKind) -> Result<(Option<
     if source == SourceKind::File && path.is_none() {
         fields.need("path", "\"log/*.ndjson.zst\"")?;
     }
-    let brokers = fields.texts("brokers")?;
     let topic = fields.text("topic")?;
     if source == SourceKind::Kafka {
-        fields.need("brokers", "[\"b-1.example:9098\"]")?.some_texts()?;
         fields.need("topic", "\"om.orders.held\"")?;
     }
-    Ok((path, brokers, topic))
+    Ok((path, kafka::cluster(fields, source)?, topic))
 }
 
 fn hold(node: &Node) -> Result<HoldConfig> {
@@ -177,12 +175,14 @@ fn hold(node: &Node) -> Result<HoldConfig> {
     let source = fields
         .need("source", "\"file\"")?
         .choice(&[("file", SourceKind::File), ("kafka", SourceKind::Kafka)])?;
-    let (path, brokers, topic) = stream(&fields, source)?;
+    let (path, kafka, topic) = stream(&fields, source)?;
     Ok(HoldConfig {
         source,
         path,
-        brokers,
+        kafka,
         topic,
+        group: fields.text("group")?,
+        services_back: fields.time("services_back")?,
         window: match fields.get("window") {
             Some(field) => field.duration()?,
             None => Duration::from_mins(30),

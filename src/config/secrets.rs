@@ -1,7 +1,7 @@
 //! Passwords: from where they may come, in order. They are read when connecting, never when loading.
 
 use super::file;
-use super::types::{Database, DbUrl, Secret};
+use super::types::{Database, DbUrl, SaslConfig, Secret};
 use crate::domain::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -34,6 +34,27 @@ pub fn with_password(database: &Database) -> Result<Database> {
         };
     }
     Ok(database)
+}
+
+/// The password of a login at a Kafka broker, from its variable or its file.
+pub fn of_sasl(sasl: &SaslConfig) -> Result<Secret> {
+    if let Some(name) = &sasl.password_env {
+        match std::env::var(name) {
+            Ok(text) if !text.is_empty() => return Ok(Secret::new(text)),
+            _ if sasl.password_file.is_none() => {
+                return Err(Error::usage(format!("the variable {name} holds no password"))
+                    .at("password_env")
+                    .cure(format!("set {name}, or use password_file")));
+            }
+            _ => {}
+        }
+    }
+    match &sasl.password_file {
+        Some(path) => first_line(path),
+        None => Err(Error::usage("no password is configured for this login")
+            .at("sasl")
+            .cure("add password_env or password_file")),
+    }
 }
 
 /// What a line of a password file is matched against.

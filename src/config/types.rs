@@ -221,10 +221,48 @@ pub struct LogConfig {
     pub table: Option<String>,
     /// Its columns: the part of an event (`position`, `time`, …) to the column that holds it.
     pub columns: BTreeMap<String, String>,
-    /// Brokers for `kafka`.
-    pub brokers: Vec<String>,
+    /// The cluster for `kafka`.
+    pub kafka: KafkaConfig,
     /// Topic for `kafka`.
     pub topic: Option<String>,
+}
+
+/// A Kafka cluster: where it is, and how one comes in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KafkaConfig {
+    /// `host:port`, one or more; empty where the source is none of Kafka's.
+    pub brokers: Vec<String>,
+    /// TLS, with chain and host name verified.
+    pub tls: bool,
+    /// PEM bundle; the system's roots otherwise.
+    pub sslrootcert: Option<PathBuf>,
+    /// The login; `None` where the brokers ask for none.
+    pub sasl: Option<SaslConfig>,
+}
+
+/// A login at a Kafka broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaslConfig {
+    /// How the brokers check it.
+    pub mechanism: SaslMechanism,
+    /// The user; empty for [`SaslMechanism::MskIam`].
+    pub username: String,
+    /// Variable that holds the password; stronger than the file.
+    pub password_env: Option<String>,
+    /// File whose first line is the password, mode 0600; read when connecting, not when loading.
+    pub password_file: Option<PathBuf>,
+    /// AWS region for [`SaslMechanism::MskIam`]; `None` takes it from the brokers' names.
+    pub region: Option<String>,
+}
+
+/// How a Kafka broker checks a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the words of the configuration, said there")]
+pub enum SaslMechanism {
+    Plain,
+    ScramSha256,
+    ScramSha512,
+    MskIam,
 }
 
 impl LogConfig {
@@ -251,7 +289,7 @@ impl LogConfig {
             database: None,
             table: None,
             columns: BTreeMap::new(),
-            brokers: Vec::new(),
+            kafka: KafkaConfig::default(),
             topic: None,
         }
     }
@@ -264,10 +302,14 @@ pub struct HoldConfig {
     pub source: SourceKind,
     /// Path or glob for `file`.
     pub path: Option<String>,
-    /// Brokers for `kafka`.
-    pub brokers: Vec<String>,
+    /// The cluster for `kafka`.
+    pub kafka: KafkaConfig,
     /// Topic for `kafka`.
     pub topic: Option<String>,
+    /// The order system's consumer group, whose committed offsets say what it has taken; only ever read.
+    pub group: Option<String>,
+    /// When the services are expected back, microseconds since 1970.
+    pub services_back: Option<i64>,
     /// How long it keeps an order.
     pub window: Duration,
     /// How it is written.

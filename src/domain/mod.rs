@@ -10,6 +10,7 @@ pub mod error;
 pub mod event;
 pub mod finding;
 pub mod gate;
+pub mod hold;
 pub mod mask;
 pub mod phase;
 pub mod progress;

@@ -33,6 +33,23 @@ pub fn age(micros: i64) -> String {
     }
 }
 
+/// `30m`, `7d`, `90s`, `250ms`: a span as the configuration writes it.
+pub fn span(micros: i64) -> String {
+    let units = [
+        ("d", 86_400_000_000),
+        ("h", 3_600_000_000),
+        ("m", 60_000_000),
+        ("s", 1_000_000),
+    ];
+    let whole = units
+        .into_iter()
+        .find(|(_, unit)| micros >= *unit && micros % unit == 0);
+    whole.map_or_else(
+        || format!("{}ms", micros / 1_000),
+        |(name, unit)| format!("{}{name}", micros / unit),
+    )
+}
+
 /// The wall clock. Only commands, runtimes and the ledger may ask; pure code is told.
 pub fn now() -> i64 {
     Timestamp::now().as_microsecond()
@@ -80,6 +97,14 @@ impl fmt::Debug for Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_are_written_as_the_configuration_does() {
+        assert_eq!(span(1_800_000_000), "30m");
+        assert_eq!(span(90_000_000), "90s");
+        assert_eq!(span(250_000), "250ms");
+        assert_eq!(span(7 * 86_400_000_000), "7d");
+    }
 
     #[test]
     fn reads_any_offset_and_nine_digits() {

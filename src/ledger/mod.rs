@@ -10,7 +10,9 @@
 //! | `body` | a found case, packed |
 //! | `fault` | errors for people |
 //! | `opening` | how the rows stood when an attempt was first scanned |
-//! | `facts` | small things about an incident, such as clocks |
+pub use facts::Said;
+use fault::Res;
+pub use hold::Rescue;
 //! | `ignores` | columns that people ignore |
 //! | `place` | where a case stands in the queue |
 //! | `follow` | which findings are new after a decision |
@@ -23,6 +25,7 @@ mod decide;
 mod facts;
 mod fault;
 mod follow;
+mod hold;
 mod ignores;
 mod opening;
 mod phases;
@@ -46,6 +49,7 @@ use audit::Deed;
 pub use decide::new_key;
 pub use facts::Said;
 use fault::Res;
+pub use hold::Rescue;
 pub use ignores::{to_paste, with_ignores};
 pub use phases::Asker;
 use sqlite::Sqlite;

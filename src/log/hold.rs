@@ -147,6 +147,12 @@ fn message(line: &[u8], place: String) -> Result<Option<Message>, String> {
     }))
 }
 
+/// What this message calls its order, where it is one of the native format.
+pub fn label_of(message: &[u8]) -> Option<String> {
+    let event = Event::read(std::str::from_utf8(message).ok()?).ok()?;
+    Some(event.key.text.into_owned())
+}
+
 fn item_list(text: &str) -> Result<Vec<Columns>, String> {
     let items: Vec<HashMap<String, &RawValue>> =
         serde_json::from_str(text).map_err(|_| "state.items is not a list of objects".to_owned())?;

@@ -4,7 +4,7 @@ use super::{free_port, home};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::net::TcpStream;
@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub struct Kafka {
     pub port: u16,
     /// Holds the pipe whose end, however it comes, makes the watcher stop the broker.
-    _watcher: Child,
+    watcher: Child,
 }
 
 /// The broker shared by the tests of this binary.
@@ -72,15 +72,18 @@ impl Kafka {
             let begun = Instant::now();
             while begun.elapsed() < LIMIT {
                 if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                    return Self {
-                        port,
-                        _watcher: watcher,
-                    };
+                    return Self { port, watcher };
                 }
                 std::thread::sleep(Duration::from_millis(10));
             }
         }
         panic!("the broker does not start");
+    }
+
+    /// Stops the broker and waits until it is gone.
+    pub fn stop(mut self) {
+        drop(self.watcher.stdin.take());
+        self.watcher.wait().unwrap();
     }
 
     pub fn brokers(&self) -> String {
@@ -100,6 +103,58 @@ impl Kafka {
         let made = runtime().block_on(admin.create_topics([&topic], &AdminOptions::new()));
         made.unwrap().remove(0).unwrap();
         name.to_owned()
+    }
+
+    /// As [`Kafka::topic`], with these settings.
+    pub fn topic_with(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) -> String {
+        let admin: AdminClient<DefaultClientContext> = self.config().create().unwrap();
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        for (key, value) in settings {
+            topic = topic.set(key, value);
+        }
+        let made = runtime().block_on(admin.create_topics([&topic], &AdminOptions::new()));
+        made.unwrap().remove(0).unwrap();
+        name.to_owned()
+    }
+
+    /// Sends one message with this stamp, in milliseconds since 1970.
+    pub fn send_at(&self, topic: &str, partition: i32, stamp: i64, (key, value): Sent<'_>) {
+        let producer: BaseProducer = self.config().create().unwrap();
+        let mut record = BaseRecord::<str, str>::to(topic)
+            .partition(partition)
+            .key(key)
+            .timestamp(stamp);
+        record.payload = value;
+        producer.send(record).map_err(|(e, _)| e).unwrap();
+        producer.flush(LIMIT).unwrap();
+    }
+
+    /// Commits for a group of the order system's: up to this offset it has taken messages.
+    pub fn commit(&self, group: &str, topic: &str, partition: i32, offset: i64) {
+        let consumer: BaseConsumer = self.config().set("group.id", group).create().unwrap();
+        let mut offsets = TopicPartitionList::new();
+        offsets
+            .add_partition_offset(topic, partition, Offset::Offset(offset))
+            .unwrap();
+        consumer.commit(&offsets, CommitMode::Sync).unwrap();
+    }
+
+    /// What a group has committed.
+    pub fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<i64> {
+        let consumer: BaseConsumer = self.config().set("group.id", group).create().unwrap();
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition(topic, partition);
+        let told = consumer.committed_offsets(offsets, LIMIT).unwrap();
+        match told.elements()[0].offset() {
+            Offset::Offset(at) => Some(at),
+            _ => None,
+        }
+    }
+
+    /// First offset and the one behind the last.
+    pub fn ends(&self, topic: &str, partition: i32) -> (i64, i64) {
+        let consumer: BaseConsumer = self.config().create().unwrap();
+        consumer.fetch_watermarks(topic, partition, LIMIT).unwrap()
     }
 
     /// Sends messages to one partition, packed so, and waits until the broker has them.

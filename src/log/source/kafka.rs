@@ -10,50 +10,19 @@ use crate::config::LogConfig;
 use crate::domain::progress::Progress;
 use crate::domain::schema::nearest;
 use crate::domain::{Error, Result};
-use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use crate::kafka::{LOOK, Reader, passing};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Brokers that do not answer within it are not there.
-const ANSWER: Duration = Duration::from_secs(10);
 /// Brokers that fall silent in the middle are given longer: a leader may be elected meanwhile.
 const SILENCE: Duration = Duration::from_secs(30);
-/// One wait; between two the reader looks whether it was stopped.
-const LOOK: Duration = Duration::from_millis(200);
 /// What a message counts for where bytes are counted: nobody says how many bytes a topic holds.
 const MESSAGE: u64 = 512;
-
-/// Keeps the last thing that the client complained of: its errors say only that no broker is there, this says why.
-#[derive(Clone, Default)]
-struct Complaints(Arc<Mutex<Option<String>>>);
-
-impl Complaints {
-    fn last(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl ClientContext for Complaints {
-    fn log(&self, level: RDKafkaLogLevel, _: &str, message: &str) {
-        if (level as i32) <= (RDKafkaLogLevel::Error as i32) {
-            // "[thrd:…]: host:port/bootstrap: Connect to … failed: Connection refused (after 0ms in state CONNECT)"
-            let message = message.split_once("]: ").map_or(message, |(_, rest)| rest);
-            let message = message.split_once(" (after ").map_or(message, |(why, _)| why);
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(message.to_owned());
-        }
-    }
-
-    fn error(&self, _: KafkaError, _: &str) {}
-}
-
-impl ConsumerContext for Complaints {}
 
 /// A partition on its way to where it ended.
 struct Partition {
@@ -65,39 +34,19 @@ struct Partition {
 }
 
 struct Topic {
-    consumer: BaseConsumer<Complaints>,
-    complaints: Complaints,
+    reader: Reader,
     name: String,
-    /// `[[log]] cdc: topic om.changes at b-1:9092`
-    place: String,
 }
 
 /// Opens the topic of this log.
 pub fn open<'p>(log: &LogConfig, progress: &'p Progress) -> Result<Feed<'p>> {
     let name = log.topic.clone().unwrap_or_default();
-    let place = format!("[[log]] {}: topic {name} at {}", log.name, log.brokers.join(", "));
-    let brokers = log.brokers.join(",");
+    let place = format!("[[log]] {}: topic {name} at {}", log.name, log.kafka.brokers.join(", "));
+    let cluster = log.kafka.clone();
     Feed::start(progress, move |tap| {
-        let complaints = Complaints::default();
-        let consumer = ClientConfig::new()
-            .set("bootstrap.servers", brokers)
-            .set("client.id", "restitch")
-            .set("group.id", format!("restitch-{}", uuid::Uuid::now_v7()))
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "error")
-            .set("allow.auto.create.topics", "false")
-            .set("enable.partition.eof", "true")
-            .set("queued.max.messages.kbytes", "16384")
-            .set("reconnect.backoff.max.ms", "1000")
-            .set_log_level(RDKafkaLogLevel::Error)
-            .create_with_context(complaints.clone())
-            .map_err(|e| Error::usage(format!("the Kafka client cannot be set up: {e}")).at(place.clone()))?;
         let topic = Topic {
-            consumer,
-            complaints,
+            reader: Reader::open(&cluster, place)?,
             name,
-            place,
         };
         let partitions = topic.partitions(tap)?;
         topic.read(tap, &partitions)
@@ -106,41 +55,18 @@ pub fn open<'p>(log: &LogConfig, progress: &'p Progress) -> Result<Feed<'p>> {
 
 impl Topic {
     fn failed(&self, what: impl Into<String>) -> Error {
-        Error::failed(what).at(self.place.clone())
+        self.reader.failed(what)
     }
 
-    fn no_answer(&self, within: Duration) -> Error {
-        let why = self
-            .complaints
-            .last()
-            .map_or_else(String::new, |why| format!(": {why}"));
-        self.failed(format!("no broker answers within {} s{why}", within.as_secs()))
-            .cure(
-                "check brokers (host and port) and that this machine may reach them; a listener that wants TLS or a login \
-                 cannot be read by this version",
-            )
-    }
-
-    /// Asks until there is an answer, the time is up, or nobody wants it any more.
     fn ask<T>(&self, tap: &Tap, ask: impl Fn(Duration) -> Result<T, KafkaError>) -> Result<T> {
-        let begun = Instant::now();
-        loop {
-            match ask(LOOK * 5) {
-                Ok(answer) => return Ok(answer),
-                Err(e) if passing(&e) => {}
-                Err(e) => return Err(self.failed(format!("the broker refuses: {e}"))),
-            }
-            // Nothing is assigned yet: this only hears what the client complains of.
-            let _ = self.consumer.poll(Duration::ZERO);
-            if tap.stopped() || begun.elapsed() > ANSWER {
-                return Err(self.no_answer(ANSWER));
-            }
-        }
+        self.reader.ask(|| tap.stopped(), ask)
     }
 
     /// The partitions with their first and last offsets; says what the source consists of.
     fn partitions(&self, tap: &Tap) -> Result<Vec<Partition>> {
-        let metadata = self.ask(tap, |limit| self.consumer.fetch_metadata(Some(&self.name), limit))?;
+        let metadata = self.ask(tap, |limit| {
+            self.reader.consumer.fetch_metadata(Some(&self.name), limit)
+        })?;
         self.there(tap, &metadata)?;
         let mut ids: Vec<i32> = metadata
             .topics()
@@ -151,7 +77,9 @@ impl Topic {
         ids.sort_unstable();
         let mut partitions = Vec::new();
         for id in ids {
-            let (low, high) = self.ask(tap, |limit| self.consumer.fetch_watermarks(&self.name, id, limit))?;
+            let (low, high) = self.ask(tap, |limit| {
+                self.reader.consumer.fetch_watermarks(&self.name, id, limit)
+            })?;
             partitions.push(Partition { id, low, high });
         }
         Ok(partitions)
@@ -170,7 +98,7 @@ impl Topic {
                 .failed(format!("the broker refuses the topic: {error}"))
                 .cure("ask for the right to Describe and Read it"));
         }
-        let all = self.ask(tap, |limit| self.consumer.fetch_metadata(None, limit))?;
+        let all = self.ask(tap, |limit| self.reader.consumer.fetch_metadata(None, limit))?;
         let names = all.topics().iter().map(rdkafka::metadata::MetadataTopic::name);
         let near = nearest(&self.name, names.filter(|n| !n.starts_with("__")));
         let cure = if near.is_empty() {
@@ -189,7 +117,8 @@ impl Topic {
                 .map_err(|e| self.failed(format!("{e}")))?;
             open.insert(p.id, ix);
         }
-        self.consumer
+        self.reader
+            .consumer
             .assign(&left)
             .map_err(|e| self.failed(format!("the partitions cannot be read: {e}")))?;
         let count = |p: &Partition| u64::try_from(p.high - p.low).unwrap_or(0);
@@ -224,28 +153,6 @@ impl Topic {
     }
 }
 
-/// What passes by itself, or does not concern a reader without a group.
-fn passing(e: &KafkaError) -> bool {
-    use RDKafkaErrorCode as Code;
-    let passing = [
-        Code::BrokerTransportFailure,
-        Code::AllBrokersDown,
-        Code::Resolve,
-        Code::OperationTimedOut,
-        Code::TimedOutQueue,
-        Code::RequestTimedOut,
-        Code::NetworkException,
-        Code::LeaderNotAvailable,
-        Code::NotLeaderForPartition,
-        Code::BrokerNotAvailable,
-        Code::CoordinatorLoadInProgress,
-        Code::CoordinatorNotAvailable,
-        Code::NotCoordinator,
-        Code::GroupAuthorizationFailed,
-    ];
-    e.rdkafka_error_code().is_some_and(|code| passing.contains(&code))
-}
-
 /// A topic being read.
 struct Reading<'r> {
     topic: &'r Topic,
@@ -262,7 +169,7 @@ impl Reading<'_> {
     fn run(&mut self) -> Result<()> {
         let mut heard = Instant::now();
         while !self.open.is_empty() && !self.tap.stopped() {
-            match self.topic.consumer.poll(LOOK) {
+            match self.topic.reader.consumer.poll(LOOK) {
                 Some(Ok(message)) => {
                     heard = Instant::now();
                     if !self.message(&message)? {
@@ -279,7 +186,7 @@ impl Reading<'_> {
                 None => {}
             }
             if heard.elapsed() > SILENCE {
-                return Err(self.topic.no_answer(SILENCE));
+                return Err(self.topic.reader.no_answer(SILENCE));
             }
         }
         self.hand_on();
@@ -329,7 +236,7 @@ impl Reading<'_> {
         if self.open.remove(&id).is_some() {
             let mut ended = TopicPartitionList::new();
             ended.add_partition(&self.topic.name, id);
-            let paused = self.topic.consumer.pause(&ended);
+            let paused = self.topic.reader.consumer.pause(&ended);
             paused.map_err(|e| self.topic.failed(format!("partition {id} cannot be left: {e}")))?;
         }
         Ok(())

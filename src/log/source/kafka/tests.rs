@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::{FormatKind, SourceKind};
+use rdkafka::config::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
@@ -28,7 +29,7 @@ fn cluster(messages: usize) -> Cluster {
 fn log(brokers: String) -> LogConfig {
     let mut log = LogConfig::file("cdc", "", FormatKind::Native);
     log.source = SourceKind::Kafka;
-    log.brokers = vec![brokers];
+    log.kafka.brokers = vec![brokers];
     log.topic = Some("t".to_owned());
     log
 }

@@ -1,0 +1,29 @@
+//! `restitch hold`
+
+mod status;
+
+use super::Context;
+use crate::domain::Result;
+use clap::{Args, Subcommand};
+
+/// Arguments of `hold`.
+#[derive(Debug, Args)]
+pub struct Hold {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Clocks and counts, partition by partition; commits nothing
+    Status(status::Status),
+}
+
+impl Hold {
+    /// Runs the command under `hold`.
+    pub fn run(self, context: &mut Context<'_>) -> Result<u8> {
+        match self.command {
+            Command::Status(args) => args.run(context),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What ledger and brokers know of the hold together.
+
+use super::follow::{Beside, Follower};
+use crate::config::{Config, HoldConfig, SourceKind};
+use crate::domain::hold::HoldReading;
+use crate::domain::phase::{Phase, PhaseState};
+use crate::domain::{Error, Result, time};
+use crate::ledger::Ledger;
+use std::time::Duration;
+
+/// Messages that wait are read for at most so long; what is not read by then counts as at risk.
+const READ: Duration = Duration::from_mins(1);
+
+/// The configured hold, which must be on a broker.
+pub fn on_broker(config: &Config) -> Result<&HoldConfig> {
+    let hold = config.hold.as_ref().ok_or_else(|| {
+        Error::usage("no hold is configured")
+            .at("[hold]")
+            .cure("add [hold] with source = \"kafka\", brokers and topic; `restitch print-config` shows one")
+    })?;
+    if hold.source == SourceKind::Kafka {
+        return Ok(hold);
+    }
+    Err(
+        Error::usage("the hold is a file: nothing deletes from it, and it needs no rescue")
+            .at("hold.source")
+            .cure("set source = \"kafka\", brokers and topic where the orders wait on a broker"),
+    )
+}
+
+/// What the ledger and the configuration know that the brokers do not tell.
+pub fn beside(config: &Config, hold: &HoldConfig, ledger: Option<&Ledger>, topic: &str, now: i64) -> Result<Beside> {
+    let Some(ledger) = ledger else {
+        return Ok(Beside {
+            now,
+            shutdown: config
+                .incident
+                .stopped_at
+                .map(|at| (at, "incident.stopped_at".to_owned())),
+            services_back: hold.services_back.map(|at| (at, "hold.services_back".to_owned())),
+            ..Beside::default()
+        });
+    };
+    let phases = ledger.phases()?;
+    let done = |phase: Phase| {
+        let line = phases.iter().find(|l| l.phase == phase && l.state == PhaseState::Done);
+        Some((line?.since?, format!("phase {}", phase.name())))
+    };
+    let baseline = ledger.hold_baseline()?;
+    let stopped = config
+        .incident
+        .stopped_at
+        .map(|at| (at, "incident.stopped_at".to_owned()));
+    let recorded = || Some((baseline.as_ref()?.at, "offsets recorded".to_owned()));
+    let expected = || hold.services_back.map(|at| (at, "hold.services_back".to_owned()));
+    Ok(Beside {
+        now,
+        shutdown: stopped.or_else(recorded).or_else(|| done(Phase::PodsDown)),
+        services_back: done(Phase::Services).or_else(expected),
+        rescued: ledger.rescued(topic)?,
+        before: ledger.hold_reading()?,
+        baseline,
+    })
+}
+
+/// Whether the shutdown is over and nobody recorded the offsets yet.
+pub fn wants_record(ledger: &Ledger) -> Result<bool> {
+    let down = |l: &crate::domain::phase::PhaseLine| l.phase == Phase::PodsDown && l.state == PhaseState::Done;
+    Ok(ledger.hold_baseline()?.is_none() && ledger.phases()?.iter().any(down))
+}
+
+/// A look at the brokers.
+pub struct Look {
+    /// The hold: as it is, or as it was last known where nobody answers.
+    pub reading: HoldReading,
+    /// Why nobody answers.
+    pub silent: Option<Error>,
+    /// The offsets, where they were told.
+    pub follower: Option<Follower>,
+}
+
+/// Asks the brokers once, and reads what waits. Brokers that do not answer are no error where the ledger has a reading.
+pub fn look(config: &Config, ledger: Option<&Ledger>) -> Result<Look> {
+    let hold = on_broker(config)?;
+    let mut follower = Follower::open(hold, None)?;
+    let topic = hold.topic.clone().unwrap_or_default();
+    let asked = follower
+        .ask(&|| false)
+        .and_then(|()| follower.follow(READ, true))
+        // Meanwhile more may have come, and some have gone.
+        .and_then(|()| follower.ask(&|| false));
+    let beside = beside(config, hold, ledger, &topic, time::now())?;
+    match asked {
+        Ok(()) => Ok(Look {
+            reading: follower.reading(&beside),
+            silent: None,
+            follower: Some(follower),
+        }),
+        Err(error) => {
+            let known = beside.before.filter(|r| r.topic == topic);
+            let Some(reading) = known else {
+                return Err(error);
+            };
+            Ok(Look {
+                reading: silent(reading, beside.now, &error),
+                silent: Some(error),
+                follower: None,
+            })
+        }
+    }
+}
+
+/// The last known reading, with the silence said.
+pub fn silent(reading: HoldReading, now: i64, error: &Error) -> HoldReading {
+    HoldReading {
+        silent_since: reading.silent_since.or(Some(now)),
+        why: Some(error.what.clone()),
+        ..reading
+    }
+}
