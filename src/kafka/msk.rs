@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn a_token_is_a_presigned_request_of_fifteen_minutes() {
         let credentials = Credentials::new("AKIDEXAMPLE", "secret", Some("a/b+c=".to_owned()), None, "test");
-        let now = UNIX_EPOCH + Duration::from_secs(1_795_356_300);
+        let now = UNIX_EPOCH + Duration::from_mins(29_922_605);
         let token = signed("eu-central-1", credentials, now).unwrap();
         assert_eq!(token.lifetime_ms, (1_795_356_300 + 900) * 1_000);
         let url = String::from_utf8(URL_SAFE_NO_PAD.decode(&token.token).unwrap()).unwrap();

@@ -14,5 +14,6 @@ mod night;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod rescue;
 mod status;
 mod world;

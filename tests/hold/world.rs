@@ -47,13 +47,13 @@ impl World {
             if so(&status) {
                 return status;
             }
-            assert!(begun.elapsed() < Duration::from_secs(60), "never {what}: {status}");
+            assert!(begun.elapsed() < Duration::from_mins(1), "never {what}: {status}");
         }
     }
 }
 
 /// An order as the hold's native format has it.
-pub fn order(label: &str, state: Json) -> String {
+pub fn order(label: &str, state: &Json) -> String {
     json!({"entity": "order", "key": label, "op": "upsert", "state": state}).to_string()
 }
 

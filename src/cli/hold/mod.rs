@@ -1,5 +1,6 @@
 //! `restitch hold`
 
+mod rescue;
 mod status;
 
 use super::Context;
@@ -17,6 +18,8 @@ pub struct Hold {
 enum Command {
     /// Clocks and counts, partition by partition; commits nothing
     Status(status::Status),
+    /// Copy every message of the topic into a file, byte for byte, before the broker deletes it
+    Rescue(rescue::Rescue),
 }
 
 impl Hold {
@@ -24,6 +27,7 @@ impl Hold {
     pub fn run(self, context: &mut Context<'_>) -> Result<u8> {
         match self.command {
             Command::Status(args) => args.run(context),
+            Command::Rescue(args) => args.run(context),
         }
     }
 }

@@ -3,9 +3,13 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `clock` | from when on a loss is possible, what is lost already: arithmetic, told everything |
+//! | [`file`] | the rescue file, which survives a crash at any byte |
 //! | [`follow`] | reads offsets, settings and messages from the brokers, and goes on doing so |
+//! | [`rescue`] | copies every message into a file, and follows |
 //! | [`status`] | what ledger and brokers know together |
 
 mod clock;
+pub mod file;
 pub mod follow;
+pub mod rescue;
 pub mod status;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::{FormatKind, SourceKind};
+use crate::kafka::ANSWER;
 use rdkafka::config::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
