@@ -10,9 +10,8 @@
 //! | `body` | a found case, packed |
 //! | `fault` | errors for people |
 //! | `opening` | how the rows stood when an attempt was first scanned |
-pub use facts::Said;
-use fault::Res;
-pub use hold::Rescue;
+//! | `facts` | small things about an incident, such as clocks |
+//! | `hold` | the hold on a broker: last reading, offsets at the shutdown, rescues |
 //! | `ignores` | columns that people ignore |
 //! | `place` | where a case stands in the queue |
 //! | `follow` | which findings are new after a decision |

@@ -108,17 +108,6 @@ impl Ran {
     }
 }
 
-impl Ran {
-    /// Fails unless stdout holds all of this.
-    #[track_caller]
-    pub fn prints(self, words: &[&str]) -> Self {
-        for word in words {
-            assert!(self.out.contains(word), "{word:?} is not in {:?}", self.out);
-        }
-        self
-    }
-}
-
 impl Night {
     pub fn new() -> Self {
         let night = Self {

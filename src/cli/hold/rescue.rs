@@ -168,7 +168,6 @@ impl Teller<'_> {
         };
         let file = std::path::absolute(self.out).unwrap_or_else(|_| self.out.to_owned());
         let known = ledger::Rescue {
-            topic: self.topic.to_owned(),
             file: file.display().to_string(),
             at: time::now(),
             offsets: progress.offsets.clone(),
@@ -183,7 +182,7 @@ impl Teller<'_> {
                 self.topic, known.file, progress.messages
             )
         });
-        match open.keep_rescue(&origin.id, &known, why.as_deref()) {
+        match open.keep_rescue(self.topic, &origin.id, &known, why.as_deref()) {
             Ok(()) => Ok(()),
             Err(error) if error.kind == ErrorKind::Refused => Err(error),
             Err(error) => {
