@@ -7,12 +7,15 @@ use crate::domain::gate::Gate;
 use crate::domain::progress::Progress;
 use crate::domain::progress::Stage;
 use crate::domain::queue::{Decide, ScanCounts};
+use crate::domain::ready::Ready;
 use crate::domain::schema::Catalogue;
+use crate::domain::time;
 use crate::domain::{Error, Result};
 use crate::ledger::{self, Asker, Ledger};
 use crate::log::{LogInput, Wants};
 use crate::resolve::prove::{self, Proven};
 use crate::restore::gate::{self, Asked, Old, Witness};
+use crate::restore::{old, org, ready};
 use crate::restored::Restored;
 use crate::restored::facts::Facts;
 use crate::restored::postgres::Postgres;
@@ -21,6 +24,7 @@ use crate::restored::sqlite::Sqlite;
 use crate::scan::preview::{Point, Preview};
 use crate::scan::{self, Outcome, ScanReport, Stopped};
 use std::borrow::Cow;
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
 /// What a scan found, and what became of it in the ledger.
@@ -159,6 +163,35 @@ pub fn gate(config: &Config, ledger: Option<&Ledger>, progress: &Progress) -> Re
             }
         }
     })
+}
+
+/// What will happen by itself when workers start. The old instances are looked at twice, so that what they take shows.
+pub fn ready(config: &Config, ledger: &Ledger) -> Result<Ready> {
+    let mut watches = old::watches(config);
+    let runtime = runtime()?;
+    let mut seen = Vec::new();
+    for watch in &mut watches {
+        let first = runtime.block_on(watch.look(time::now()));
+        // PostgreSQL reports what a session wrote about a second after it became idle.
+        let second = async {
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            watch.look(time::now()).await
+        };
+        seen.push(if first.seen.is_ok() {
+            runtime.block_on(second)
+        } else {
+            first
+        });
+    }
+    ready::list(config, ledger, &seen, time::now())
+}
+
+/// Tells the org of the phases that changed, where that is configured.
+pub fn tell_org(config: &Config, ledger: &mut Ledger) -> Result<()> {
+    if config.org.is_none() {
+        return Ok(());
+    }
+    runtime()?.block_on(org::tell(config, ledger, &time::now)).map(drop)
 }
 
 /// `[schema.*]` as the catalogue of the restored database suggests it, as TOML.

@@ -1,8 +1,10 @@
 //! `restitch phase`
 
-use super::{Context, DONE, parse};
-use crate::domain::phase::{Phase, PhaseLine, PhaseState};
-use crate::domain::{Result, time};
+use super::{Context, DONE, complain, parse};
+use crate::domain::Result;
+use crate::domain::phase::{Phase, PhaseState};
+use crate::domain::ready::{Ready, Stand};
+use crate::job;
 use crate::safe;
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -30,22 +32,28 @@ enum Ended {
 }
 
 impl SetPhase {
-    /// Ticks a phase that nothing watches.
+    /// Ticks a phase that nothing watches. For `ready` it is the lead's go: what stands against it is said, and written
+    /// into the trail.
     pub fn run(self, context: &mut Context<'_>) -> Result<u8> {
-        let mut ledger = context.ledger(&context.config()?)?;
+        let config = context.config()?;
+        let mut ledger = context.ledger(&config)?;
         let state = match self.state {
             Ended::Done => PhaseState::Done,
             Ended::Failed => PhaseState::Failed,
         };
-        let line = PhaseLine {
-            phase: self.name,
-            state,
-            since: Some(time::now()),
-            took: None,
-            evidence: self.reason.clone(),
-            per_mille: None,
-        };
-        ledger.set_phase(&line, &self.reason)?;
+        let go = self.name == Phase::Ready && state == PhaseState::Done;
+        let ready = go.then(|| job::ready(&config, &ledger)).transpose()?;
+        let open = ready.as_ref().map(Ready::words);
+        ledger.tick(self.name, state, &self.reason, open.as_deref())?;
+        for line in ready.iter().flat_map(|r| &r.lines).filter(|l| l.stand == Stand::Red) {
+            complain(&format!(
+                "restitch: {} {}: {}",
+                line.stand.words(),
+                line.about,
+                line.what
+            ));
+        }
+        job::tell_org(&config, &mut ledger)?;
         if context.out.wants_json() {
             context
                 .out

@@ -35,6 +35,9 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
             "username",
             "password_env",
             "region",
+            "keep",
+            "max_age",
+            "slot",
         ],
     ),
     (
@@ -136,14 +139,38 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     ("gate", &["checks"]),
     ("gate.checks", &["name", "sql"]),
     ("aws", &["region", "source", "target"]),
-    ("cluster", &["namespace", "workers"]),
+    (
+        "cluster",
+        &[
+            "namespace",
+            "kubeconfig",
+            "context",
+            "brokers",
+            "workers",
+            "queue_label",
+            "queues",
+            "catalogue",
+            "catalogue_url",
+        ],
+    ),
+    (
+        "org",
+        &[
+            "status_url",
+            "status_field",
+            "offline",
+            "status_token_env",
+            "notify",
+            "notify_token_env",
+        ],
+    ),
     ("roles", &["viewer", "operator", "lead"]),
 ];
 
 /// The tables at the top of a file.
 pub const TOP: &[&str] = &[
     "incident", "restored", "log", "hold", "outside", "schema", "scan", "ledger", "effects", "approve", "bulk",
-    "reasons", "gate", "aws", "cluster", "roles",
+    "reasons", "gate", "aws", "cluster", "org", "roles",
 ];
 
 /// The keys of this table; empty where there is none of this name.

@@ -70,6 +70,13 @@ fn log(fields: &Fields<'_>, name: &str, schema: &Schema) -> Result<LogConfig> {
     if matches!(source, SourceKind::Database | SourceKind::Postgres) && database.is_none() {
         fields.need("url", "\"postgres://triage@old.example:5432/om\"")?;
     }
+    let slot = fields.text("slot")?;
+    if slot.is_some() && database.is_none() {
+        fields.need(
+            "url",
+            "\"postgres://triage@om.example:5432/om\", the database that has the slot",
+        )?;
+    }
     if source == SourceKind::Postgres {
         fields.need("table", "\"audit.events\"")?;
     }
@@ -85,6 +92,9 @@ fn log(fields: &Fields<'_>, name: &str, schema: &Schema) -> Result<LogConfig> {
         columns,
         kafka,
         topic,
+        keep: fields.get("keep").map(|f| f.duration()).transpose()?,
+        max_age: fields.get("max_age").map(|f| f.duration()).transpose()?,
+        slot,
     })
 }
 

@@ -6,7 +6,7 @@ use super::types::{
     BadChange, Config, Database, DbUrl, EffectConfig, FormatKind, HoldConfig, Incident, KafkaConfig, LedgerConfig,
     Roles, ScanConfig, SourceKind,
 };
-use super::{deeds, kafka, keys, log, outside, schema, url};
+use super::{cluster, deeds, kafka, keys, log, outside, schema, url};
 use crate::domain::Result;
 use crate::domain::case::Verb;
 use crate::domain::schema::{Schema, nearest};
@@ -74,7 +74,10 @@ pub fn config(root: &Node, home: &Path) -> Result<Config> {
         config.aws = words(field.node, "aws")?;
     }
     if let Some(field) = top.get("cluster") {
-        config.cluster = words(field.node, "cluster")?;
+        config.cluster = Some(cluster::read(field.node)?);
+    }
+    if let Some(field) = top.get("org") {
+        config.org = Some(cluster::org(field.node)?);
     }
     if let Some(field) = top.get("roles") {
         config.roles = Some(roles(field.node)?);

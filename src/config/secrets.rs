@@ -57,6 +57,14 @@ pub fn of_sasl(sasl: &SaslConfig) -> Result<Secret> {
     }
 }
 
+/// The secret in this environment variable, which the configuration names.
+pub fn of_variable(name: &str) -> Result<Secret> {
+    match std::env::var(name) {
+        Ok(text) if !text.is_empty() => Ok(Secret::new(text)),
+        _ => Err(Error::usage(format!("the environment variable {name} is not set")).cure(format!("set {name}"))),
+    }
+}
+
 /// What a line of a password file is matched against.
 struct Login<'a> {
     host: &'a str,

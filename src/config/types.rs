@@ -1,5 +1,6 @@
 //! The configuration after all layers are merged and checked: what the rest of the program reads.
 
+use crate::domain::cluster::Selector;
 use crate::domain::schema::Schema;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,7 +38,9 @@ pub struct Config {
     /// `[aws]`
     pub aws: BTreeMap<String, String>,
     /// `[cluster]`
-    pub cluster: BTreeMap<String, String>,
+    pub cluster: Option<ClusterConfig>,
+    /// `[org]`
+    pub org: Option<OrgConfig>,
     /// `[roles]`; `None`: whoever runs restitch is lead.
     pub roles: Option<Roles>,
     /// The layers read, strongest first, for `doctor`.
@@ -225,6 +228,12 @@ pub struct LogConfig {
     pub kafka: KafkaConfig,
     /// Topic for `kafka`.
     pub topic: Option<String>,
+    /// How long it keeps an event, where it forgets.
+    pub keep: Option<Duration>,
+    /// Its newest event is at most so old while orders run.
+    pub max_age: Option<Duration>,
+    /// The replication slot that feeds it, in the database of `url`.
+    pub slot: Option<String>,
 }
 
 /// A Kafka cluster: where it is, and how one comes in.
@@ -291,6 +300,9 @@ impl LogConfig {
             columns: BTreeMap::new(),
             kafka: KafkaConfig::default(),
             topic: None,
+            keep: None,
+            max_age: None,
+            slot: None,
         }
     }
 }
@@ -388,6 +400,55 @@ pub struct EffectConfig {
     pub kind: String,
     /// The other keys (`topic`, `url`).
     pub settings: BTreeMap<String, String>,
+}
+
+/// `[cluster]`: where the order system runs, and which of its parts is what.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClusterConfig {
+    /// The namespace of the order system.
+    pub namespace: String,
+    /// Where the API server is said to be; `None`: where `kubectl` would look, else the pod that restitch runs in.
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of that file; `None`: its current one.
+    pub context: Option<String>,
+    /// Labels of the brokers, which stay up.
+    pub brokers: Option<Selector>,
+    /// Labels of the orchestration workers.
+    pub workers: Option<Selector>,
+    /// The label that says which queue a worker works.
+    pub queue_label: String,
+    /// A query of the restored database that gives the names of the queues.
+    pub queues: Option<String>,
+    /// Labels of the deployments whose readiness says that the catalogue's cache is loaded.
+    pub catalogue: Option<Selector>,
+    /// An address that answers with success once it is.
+    pub catalogue_url: Option<String>,
+}
+
+/// `[org]`: what Salesforce shows of the order system, and whom to tell when a phase changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrgConfig {
+    /// An address that answers with what Salesforce shows, as JSON.
+    pub status_url: Option<String>,
+    /// Where in the answer it stands: a JSON pointer (RFC 6901).
+    pub status_field: String,
+    /// The states that say that the org knows.
+    pub offline: Vec<String>,
+    /// The environment variable with the bearer token for it.
+    pub status_token_env: Option<String>,
+    /// Whom to tell.
+    pub notify: Option<Notify>,
+    /// The environment variable with the bearer token for a webhook.
+    pub notify_token_env: Option<String>,
+}
+
+/// Whom to tell of a phase that changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notify {
+    /// A webhook: the change is posted to it as JSON.
+    Url(String),
+    /// A command and its arguments: the change is on its standard input, as JSON.
+    Command(Vec<String>),
 }
 
 /// `[roles]`

@@ -18,6 +18,7 @@ pub enum Id {
     Done,
     Prove,
     Ignore,
+    Tick,
     Filter,
     NextMatch,
     PreviousMatch,
@@ -177,6 +178,7 @@ pub const COMMANDS: &[Command] = &[
     change(Id::Prove, "prove", &["P"], CASE | QUEUE, Some("prove"), "read the restored database again: this case, or the marked"),
     change(Id::Undo, "undo", &["u"], CASE | QUEUE, Some("undo"), "take the decision back"),
     change(Id::Reopen, "reopen", &["R"], CASE | QUEUE, None, "a lead opens a decided or settled case again"),
+    change(Id::Tick, "tick", &["a"], RESTORE, Some("tick"), "say how the phase under the cursor ended (nothing happens yet)"),
     change(Id::Ignore, "ignore", &["x"], DIFF, Some("ignore"), "a field that is noise: ignore it in this incident, or compare it again"),
     look(Id::Filter, "filter", &["/"], QUEUE, Some("filter"), "filter: text state:open kind:lost by:me waits:no verb:park"),
     look(Id::NextMatch, "next match", &["n"], QUEUE, None, "to the next match of the last filter"),
@@ -249,6 +251,8 @@ pub fn refused(model: &Model, command: &Command) -> Option<String> {
     }
     let subject = model.subject();
     match command.id {
+        Id::Tick if model.preview.shown => Some("the preview is open: p closes it".to_owned()),
+        Id::Tick if model.phases.is_none() => Some("the phases are still being read".to_owned()),
         Id::Ignore | Id::Reopen if model.setup.role != "lead" => {
             Some(format!("it takes a lead, and your role is {}", model.setup.role))
         }

@@ -3,6 +3,7 @@
 use super::model::diff::GroupKey;
 use super::model::query::{Query, Sort};
 use super::model::table::{Rows, Table};
+use crate::domain::phase::{Phase, PhaseState};
 use crate::domain::queue::Decide;
 
 /// One thing to be done outside.
@@ -112,6 +113,17 @@ pub enum Deed {
     },
     /// Read the restored database again for these decided cases.
     Prove(Vec<String>),
+    /// Say how a phase ended.
+    Tick {
+        /// The phase.
+        phase: Phase,
+        /// How.
+        state: PhaseState,
+        /// Why.
+        reason: String,
+        /// What stood against it on the screen.
+        open: Option<String>,
+    },
     /// Ignore a column from the next scan on.
     Ignore {
         /// The entity.
@@ -148,6 +160,7 @@ impl Deed {
             Self::Undo { case, .. } => format!("taking back the decision on {}", short(case)),
             Self::Reopen { case, .. } => format!("opening {} again", short(case)),
             Self::Prove(ids) => format!("reading again for {}", many(ids)),
+            Self::Tick { phase, state, .. } => format!("saying that {} is {}", phase.title(), state.name()),
             Self::Ignore { entity, column, .. } => format!("ignoring {}", short(&format!("{entity}.{column}"))),
             Self::CompareAgain { entity, column, .. } => {
                 format!("comparing {} again", short(&format!("{entity}.{column}")))

@@ -2,13 +2,18 @@
 
 use super::model::case::{Choice, Loaded, Way};
 use super::model::diff::{Group, Tally};
+use super::model::restore::Night;
 use super::model::{Model, Scan, Setup, Source};
 use crate::domain::back::CameBack;
 use crate::domain::case::{Advice, FamilyField, FamilyRef, FamilyRow, FoundCase, Happened, Outside, State, Verb};
+use crate::domain::deadline::{Deadline, Kept};
 use crate::domain::finding::{Evidence, FieldDiff, Finding, Kind, Missing, RowState};
 use crate::domain::gate::{Check, Gate, Light, Question};
+use crate::domain::old::{Client, Old, Seen};
+use crate::domain::org::Notice;
 use crate::domain::phase::{Phase, PhaseLine, PhaseState};
 use crate::domain::queue::{CaseFile, CaseRow, Claim, Counts, Decision, HoldClock, Note};
+use crate::domain::ready::{Line, Ready, Stand};
 use serde_json::json;
 
 /// 2026-11-22T14:05:00Z
@@ -499,6 +504,68 @@ pub fn scanned() -> Scan {
         )],
         coverage: vec!["cdc covers order from 13:58:12Z to 14:31:00Z".to_owned()],
         not_known: String::new(),
+    }
+}
+
+/// What else is watched: an old instance that takes commits, two deadlines, a notice, and a list that is not green.
+pub fn night() -> Night {
+    let minute = 60_000_000;
+    let lines = vec![
+        Line::new(
+            "fires",
+            Stand::Red,
+            "SFO-91: billing.activate would be done again when workers start: it happened at 2026-11-22T14:08:59Z (the log)",
+            "decide case order:91 first, or hold its system DOWN",
+        ),
+        Line::new(
+            "hold",
+            Stand::Red,
+            "37 of 1204 held orders are not rescued",
+            "`restitch hold rescue`, before anybody consumes or drains",
+        ),
+        Line::new(
+            "fires",
+            Stand::CannotTell,
+            "SFO-92: mail.confirm fires when workers start, and nobody knows whether it happened (started, no answer)",
+            "decide case order:92 first, or hold its system DOWN",
+        ),
+        Line::green("opening", "taken at 14:40:37Z"),
+    ];
+    Night {
+        old: vec![Old {
+            name: "before".to_owned(),
+            looked: (STOP, NOW - 2_000_000),
+            seen: Ok(Seen {
+                clients: vec![Client {
+                    user: "om".to_owned(),
+                    from: "10.0.3.7".to_owned(),
+                    application: "billing".to_owned(),
+                }],
+                newest: None,
+                written: Some((12, NOW - 10_000_000)),
+                writable: true,
+            }),
+        }],
+        ready: Some(Ready { at: NOW, lines }),
+        kept: vec![Kept {
+            name: "cdc".to_owned(),
+            keeps: 24 * 60 * minute,
+            source: "keep of [[log]] cdc".to_owned(),
+        }],
+        told: vec![Deadline {
+            name: "AWS session".to_owned(),
+            at: NOW + 9 * minute,
+            lost: "nothing more is read from AWS".to_owned(),
+            source: "sts".to_owned(),
+        }],
+        notices: vec![Notice {
+            phase: "pods-down".to_owned(),
+            state: "done".to_owned(),
+            by: "ana".to_owned(),
+            at: STOP + 41_000_000,
+            tries: 2,
+            outcome: Some(Ok("webhook 200".to_owned())),
+        }],
     }
 }
 

@@ -3,8 +3,10 @@
 use super::effect::Deed;
 use super::model::case::Loaded;
 use super::model::diff::{Behind, Group, GroupKey, Ignored};
+use super::model::restore::Night;
 use super::model::{Feed, Scan, Source};
 use crate::domain::Result;
+use crate::domain::cluster::Reading;
 use crate::domain::gate::Gate;
 use crate::domain::phase::PhaseLine;
 use crate::domain::queue::{CaseRow, Counts, HoldClock};
@@ -93,6 +95,10 @@ pub enum Msg {
     Changed,
     /// Ages of the sources.
     Sources(Vec<Source>),
+    /// Old instances, deadlines, notices, and the list before workers start.
+    Night(Box<Night>),
+    /// The cluster as it was just read.
+    Cluster(Box<Reading>),
     /// A background task died.
     Died {
         /// What it fed.

@@ -6,15 +6,20 @@
 
 pub mod back;
 pub mod case;
+pub mod cluster;
+pub mod deadline;
 pub mod error;
 pub mod event;
 pub mod finding;
 pub mod gate;
 pub mod hold;
 pub mod mask;
+pub mod old;
+pub mod org;
 pub mod phase;
 pub mod progress;
 pub mod queue;
+pub mod ready;
 pub mod schema;
 pub mod time;
 pub mod value;

@@ -1,5 +1,8 @@
 //! The phases of a restore, in the order they happen.
 
+/// How the evidence of a phase begins that a person ticked; who, and why, follow.
+pub const BY_HAND: &str = "by hand, ";
+
 /// One phase of the restore, from the notice to the org to the end of triage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {

@@ -12,6 +12,7 @@
 //! | `opening` | how the rows stood when an attempt was first scanned |
 //! | `facts` | small things about an incident, such as clocks |
 //! | `hold` | the hold on a broker: last reading, offsets at the shutdown, rescues |
+//! | `once` | facts that count once |
 //! | `ignores` | columns that people ignore |
 //! | `place` | where a case stands in the queue |
 //! | `follow` | which findings are new after a decision |
@@ -26,6 +27,7 @@ mod fault;
 mod follow;
 mod hold;
 mod ignores;
+mod once;
 mod opening;
 mod phases;
 mod place;

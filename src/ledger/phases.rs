@@ -7,7 +7,7 @@ use super::sqlite::Tx;
 use super::store::Act;
 use crate::domain::Result;
 use crate::domain::gate::{Gate, Light};
-use crate::domain::phase::{Phase, PhaseLine, PhaseState};
+use crate::domain::phase::{BY_HAND, Phase, PhaseLine, PhaseState};
 use crate::domain::queue::HoldClock;
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
@@ -73,6 +73,32 @@ impl Ledger {
             line: Line::of(line),
             why,
         })
+    }
+
+    /// A person says how a phase stands. `open`: what stood against it, for the trail.
+    ///
+    /// Whether workers may start is for a lead to say.
+    pub fn tick(&mut self, phase: Phase, state: PhaseState, reason: &str, open: Option<&str>) -> Result<()> {
+        let who = &self.here.who.user;
+        let evidence = format!("{BY_HAND}{who}: {reason}");
+        let now = self.read(|at| Ok(at.now()))?;
+        let known = self.phases()?;
+        let running = known
+            .iter()
+            .find(|l| l.phase == phase && l.state == PhaseState::Running);
+        let line = PhaseLine {
+            phase,
+            state,
+            since: Some(now),
+            took: running.and_then(|l| l.since).map(|since| now - since),
+            evidence,
+            per_mille: None,
+        };
+        let why = match open {
+            Some(open) => format!("{reason}; {open}"),
+            None => reason.to_owned(),
+        };
+        self.set_phase(&line, &why)
     }
 
     /// The gate of this attempt as somebody last found it; `None` where nobody looked.
@@ -181,7 +207,11 @@ impl Act for SetPhase<'_> {
     }
 
     fn on_sqlite(&self, tx: &Tx<'_>) -> Res<()> {
-        tx.require_operator()?;
+        if self.line.phase == Phase::Ready.name() && self.line.state == PhaseState::Done.name() {
+            tx.require_lead("to say that workers may start")?;
+        } else {
+            tx.require_operator()?;
+        }
         tx.put_phase(&self.line, self.why, true)
     }
 }
@@ -242,14 +272,18 @@ impl Act for KeepGate {
 impl Tx<'_> {
     /// Writes how a phase stands; a change of its state goes into the audit trail: every one, or only to failed and back.
     fn put_phase(&self, line: &Line<'_>, why: &str, every: bool) -> Res<()> {
-        let before: Option<String> = self
+        let known: Option<(String, Option<i64>)> = self
             .db
             .query_row(
-                "SELECT state FROM phases WHERE incident = ?1 AND phase = ?2",
+                "SELECT state, since FROM phases WHERE incident = ?1 AND phase = ?2",
                 (self.incident, line.phase),
-                |r| r.get(0),
+                |r| Ok((r.get(0)?, r.get(1)?)),
             )
             .optional()?;
+        let (before, since) = known.unzip();
+        // Two consoles see the same change at two moments: the state began when the first said so.
+        let same = before.as_deref() == Some(line.state);
+        let since = since.flatten().filter(|_| same).or(line.since);
         self.db.execute(
             "INSERT OR REPLACE INTO phases (incident, phase, state, since, took, evidence, per_mille)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -257,7 +291,7 @@ impl Tx<'_> {
                 self.incident,
                 line.phase,
                 line.state,
-                line.since,
+                since,
                 line.took,
                 line.evidence,
                 line.per_mille
@@ -265,7 +299,7 @@ impl Tx<'_> {
         )?;
         let failed = PhaseState::Failed.name();
         let grave = line.state == failed || before.as_deref() == Some(failed);
-        if before.as_deref() != Some(line.state) && (every || grave) {
+        if !same && (every || grave) {
             let why = format!("{} {}: {why}", line.phase, line.state);
             self.audit(Deed {
                 action: "phase",

@@ -49,6 +49,20 @@ impl Sqlite {
         })
     }
 
+    /// The first column of a query of the site's own, as texts; nulls are left out.
+    pub fn texts(&self, sql: &str) -> Result<Vec<String>> {
+        let read = || -> rusqlite::Result<Vec<String>> {
+            let mut statement = self.file.prepare(sql)?;
+            let mut rows = statement.query([])?;
+            let mut texts = Vec::new();
+            while let Some(row) = rows.next()? {
+                texts.extend(text(row.get_ref(0)?, None));
+            }
+            Ok(texts)
+        };
+        read().map_err(|e| self.error("asking the site's own query", &e))
+    }
+
     fn error(&self, doing: &str, e: &rusqlite::Error) -> Error {
         Error::failed(format!("{doing}: {e}"))
             .at(self.path.display().to_string())

@@ -13,6 +13,7 @@ pub mod table;
 use crate::config::Reasons;
 use crate::domain::Error;
 use crate::domain::back::CameBack;
+use crate::domain::cluster::Reading;
 use crate::domain::gate::Gate;
 use crate::domain::phase::PhaseLine;
 use crate::domain::progress::Stage;
@@ -127,6 +128,8 @@ pub enum Feed {
     Phases,
     /// Counts, phases and the hold's clock.
     Overview,
+    /// Old instances, deadlines, notices, and the list before workers start.
+    Night,
     /// The scan.
     Scan,
     /// The preview.
@@ -140,7 +143,8 @@ impl Feed {
             Self::Rows => "reading the cases",
             Self::Case => "reading the case",
             Self::Diff => "counting differences",
-            Self::Phases => "watching the restore",
+            Self::Phases => "watching the cluster",
+            Self::Night => "watching the old instance and the deadlines",
             Self::Overview => "reading the ledger",
             Self::Scan => "the scan",
             Self::Preview => "the preview",
@@ -243,6 +247,10 @@ pub struct Model {
     pub not_known: String,
     /// Ages of the sources.
     pub sources: Vec<Source>,
+    /// The cluster, where one is configured and was read.
+    pub cluster: Option<Box<Reading>>,
+    /// What else is watched.
+    pub night: restore::Night,
     /// The gate, where somebody looked.
     pub gate: Option<Gate>,
     /// What was just done.

@@ -4,6 +4,7 @@ use super::case::Choice;
 use super::input::Input;
 use crate::domain::Error;
 use crate::domain::case::Verb;
+use crate::domain::phase::Phase;
 
 /// For so long after it was drawn a dialog takes no key: what comes sooner was typed for something else.
 pub const QUIET: i64 = 500_000;
@@ -141,6 +142,8 @@ pub enum Act {
     },
     /// A scan begins although the gate is red.
     ScanDespite,
+    /// A person says how a phase ended.
+    Tick(Phase),
     /// Claims are given back.
     Drop(Vec<String>),
     /// The end; these claims are given back.
@@ -160,6 +163,8 @@ pub enum Asks {
     Evidence,
     /// `--until`
     Until,
+    /// How it ended.
+    Ended,
     /// The text of a note.
     Text,
     /// The words that confirm.

@@ -2,8 +2,53 @@
 
 use super::{Model, Scan};
 use crate::domain::back::CameBack;
+use crate::domain::cluster::BEFORE_GO;
+use crate::domain::deadline::{Deadline, Kept, Known, deadlines};
 use crate::domain::gate::Check;
-use crate::domain::phase::Phase;
+use crate::domain::old::Old;
+use crate::domain::org::Notice;
+use crate::domain::phase::{Phase, PhaseLine, PhaseState};
+use crate::domain::ready::{Line, Ready};
+
+/// What is watched beside the cluster.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Night {
+    /// The old instances.
+    pub old: Vec<Old>,
+    /// What will happen by itself when workers start.
+    pub ready: Option<Ready>,
+    /// The logs that forget.
+    pub kept: Vec<Kept>,
+    /// Deadlines that others told of.
+    pub told: Vec<Deadline>,
+    /// What was told to the org.
+    pub notices: Vec<Notice>,
+}
+
+/// All deadlines, the one that comes first first.
+pub fn clocks(model: &Model) -> Vec<Deadline> {
+    deadlines(&Known {
+        restored_to: model.setup.restored_to,
+        logs: &model.night.kept,
+        hold: model.hold.as_ref(),
+        told: &model.night.told,
+    })
+}
+
+/// What every view must say, the worst first: what harms both worlds at once.
+pub fn alarms(model: &Model) -> Vec<String> {
+    let line = |phase| model.phases.iter().flatten().find(|l: &&PhaseLine| l.phase == phase);
+    let begun = |phase| line(phase).is_some_and(|l| l.state != PhaseState::Waiting);
+    // Before the shutdown the old instance is the only one, and takes commits as it should.
+    let down = line(Phase::PodsDown).is_some_and(|l| matches!(l.state, PhaseState::Done | PhaseState::Failed));
+    let stopped = model.setup.stopped_at.is_some_and(|at| at <= model.now);
+    let behind = down || stopped || begun(Phase::Restoring) || begun(Phase::Gate);
+    let old = model.night.old.iter().filter(|_| behind).filter_map(Old::alarm);
+    let pods = line(Phase::PodsDown).filter(|l| l.state == PhaseState::Failed);
+    let beaten = line(Phase::Ready).filter(|l| l.state == PhaseState::Failed && l.evidence.contains(BEFORE_GO));
+    let others = beaten.or(pods).map(|l| l.evidence.clone());
+    old.chain(others).collect()
+}
 
 /// What a phase consists of.
 #[derive(Debug, Clone, Copy)]
@@ -12,10 +57,15 @@ pub enum Below<'m> {
     Check(&'m Check),
     /// Something that came back, to be cured before workers start.
     Back(&'m CameBack),
+    /// A line of what will happen by itself when workers start.
+    Line(&'m Line),
 }
 
 /// What the phase consists of, in order.
 pub fn below(model: &Model, phase: Phase) -> Vec<Below<'_>> {
+    if let (Phase::Ready, Some(ready)) = (phase, &model.night.ready) {
+        return ready.lines.iter().map(Below::Line).collect();
+    }
     match (phase, &model.gate, &model.scan) {
         (Phase::Gate, Some(gate), _) => gate.checks.iter().map(Below::Check).collect(),
         (Phase::Ready, _, Scan::Done { back, .. }) => back.iter().map(Below::Back).collect(),

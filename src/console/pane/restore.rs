@@ -1,12 +1,14 @@
 //! Restore: how far is it, and what says so?
 
 use super::value::{count, instant, span};
-use crate::console::model::restore::{Below, below};
+use crate::console::model::restore::{Below, below, clocks};
 use crate::console::model::{Feed, Model, Scan};
 use crate::console::view::layout::Areas;
 use crate::console::widget::{Pen, Strip};
 use crate::domain::gate::Light;
 use crate::domain::phase::{PhaseLine, PhaseState};
+use crate::domain::ready::Stand;
+use crate::domain::time;
 use crate::safe;
 use crate::text::Safe;
 use crate::theme::Tone;
@@ -105,6 +107,16 @@ fn line_below<'m>(of: &Below<'m>, cursor: bool) -> Strip<'m> {
             (tone, Safe::ours(check.light.words()), words)
         }
         Below::Back(back) => (Tone::Warn, Safe::of(&back.kind), Safe::of(&back.what)),
+        Below::Line(line) => {
+            let tone = match line.stand {
+                Stand::Green => Tone::Good,
+                Stand::Note => Tone::Text,
+                Stand::CannotTell => Tone::Dim,
+                Stand::Red => Tone::Bad,
+            };
+            let words = safe!("{}: {}", Safe::of(&line.about), Safe::of(&line.what));
+            (tone, Safe::ours(line.stand.words()), words)
+        }
     };
     let mut strip = Strip::new()
         .ours(Tone::Text, "     ")
@@ -149,6 +161,7 @@ fn about(model: &Model, phases: &[PhaseLine], width: usize, room: usize) -> Vec<
         let (word, what, cure) = match of {
             Below::Check(check) => (check.light.words(), &check.what, check.cure.as_ref()),
             Below::Back(back) => ("", &back.what, Some(&back.cure)),
+            Below::Line(line) => (line.stand.words(), &line.what, Some(&line.cure)),
         };
         let cure = cure.map_or(Safe::ours(""), |cure| Safe::of(cure));
         let colon = if word.is_empty() { "" } else { ": " };
@@ -178,6 +191,9 @@ fn about(model: &Model, phases: &[PhaseLine], width: usize, room: usize) -> Vec<
             &safe!("{}{}", words, percent),
             if roomy { 4 } else { 1 },
         );
+    }
+    for (name, tone, text, most) in watched(model, phases.get(model.phase_at), roomy) {
+        say(name, tone, &text, most);
     }
     let (tone, scan) = scan(model);
     say("scan", tone, &scan, if roomy { 3 } else { 1 });
@@ -209,6 +225,32 @@ fn about(model: &Model, phases: &[PhaseLine], width: usize, room: usize) -> Vec<
         }
     }
     lines.truncate(room);
+    lines
+}
+
+/// A cluster that is lost, what was told of this phase, and the deadlines: name, tone, words, and lines at most.
+fn watched(model: &Model, phase: Option<&PhaseLine>, roomy: bool) -> Vec<(&'static str, Tone, Safe<'static>, usize)> {
+    let mut lines = Vec::new();
+    if let Some((since, why)) = model.cluster.as_ref().and_then(|c| c.lost.as_ref()) {
+        let words = safe!("LOST {}: {}", span(model.now - since), Safe::of(why));
+        lines.push(("cluster", Tone::Bad, words, if roomy { 3 } else { 1 }));
+    }
+    let told = phase.map(|line| line.phase);
+    for notice in model.night.notices.iter().filter(|n| n.is_about(told)) {
+        let fine = matches!(notice.outcome, Some(Ok(_)));
+        let tone = if fine { Tone::Text } else { Tone::Warn };
+        lines.push(("told", tone, Safe::of(&notice.words(model.now)).into_owned(), 1));
+    }
+    for (i, clock) in clocks(model).iter().take(if roomy { 6 } else { 1 }).enumerate() {
+        let when = instant(clock.at, Some(model.now));
+        let (tone, left) = match clock.at - model.now {
+            left if left > 0 => (Tone::Text, safe!("in {}", Safe::of(&time::age(left)))),
+            _ => (Tone::Bad, Safe::ours("PASSED")),
+        };
+        let (name, lost, source) = (Safe::of(&clock.name), Safe::of(&clock.lost), Safe::of(&clock.source));
+        let words = safe!("{} {} {}: {} ({})", when, left, name, lost, source);
+        lines.push((if i == 0 { "clocks" } else { "" }, tone, words, 1));
+    }
     lines
 }
 
@@ -308,5 +350,11 @@ mod tests {
         snapshot::check("restore-gate-80x24", &mut model, 80, 24);
         (model.phase_at, model.below) = (4, Some(0));
         snapshot::check("restore-back-80x24", &mut model, 80, 24);
+        // The list before workers start, the clocks, and an old instance that still takes commits.
+        model.gate = None;
+        model.night = fixture::night();
+        snapshot::check("restore-ready-80x24", &mut model, 80, 24);
+        (model.phase_at, model.below) = (1, None);
+        snapshot::check("restore-watched-160x48", &mut model, 160, 48);
     }
 }

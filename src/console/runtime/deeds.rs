@@ -93,6 +93,15 @@ fn act(shared: &Shared, ledger: &mut Ledger, deed: &Deed) -> Result<Outcome> {
                 changed: ids.clone(),
             });
         }
+        Deed::Tick {
+            phase,
+            state,
+            reason,
+            open,
+        } => {
+            ledger.tick(*phase, *state, reason, open.as_deref())?;
+            Vec::new()
+        }
         Deed::Ignore { entity, column, reason } => {
             ledger.ignore(entity, column, reason)?;
             Vec::new()

@@ -12,12 +12,16 @@
 //! | `read` | readings of the ledger |
 //! | `deeds` | changes to the ledger, and the leases that must not lapse meanwhile |
 //! | `scan` | the scan in the background |
+//! | `cluster` | the cluster, and the phases that it tells of |
+//! | `night` | old instances, deadlines, notices, the list before workers start |
 //! | `watch` | what others do in the ledger |
 
+mod cluster;
 mod deeds;
 mod input;
 mod lane;
 mod mailbox;
+mod night;
 mod preview;
 mod read;
 mod scan;

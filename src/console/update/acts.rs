@@ -12,7 +12,7 @@ use crate::domain::gate::Gate;
 use crate::domain::queue::{Decide, Decision};
 use crate::domain::time;
 
-fn field(asks: Asks, name: &'static str, hint: impl Into<String>, required: bool) -> Field {
+pub(super) fn field(asks: Asks, name: &'static str, hint: impl Into<String>, required: bool) -> Field {
     Field {
         asks,
         name,
@@ -22,7 +22,7 @@ fn field(asks: Asks, name: &'static str, hint: impl Into<String>, required: bool
     }
 }
 
-fn form(case: &str, title: String, act: Act, confirm: Confirm, yes: &'static str) -> Form {
+pub(super) fn form(case: &str, title: String, act: Act, confirm: Confirm, yes: &'static str) -> Form {
     Form {
         case: case.to_owned(),
         title,
@@ -542,6 +542,10 @@ pub fn submit(model: &mut Model, out: &mut Vec<Effect>) {
                 Deed::Ignore { entity, column, reason }
             }
         }
+        Act::Tick(phase) => match super::tick::deed(model, phase) {
+            Some(deed) => deed,
+            None => return,
+        },
         Act::Drop(ids) => Deed::Drop(ids),
         Act::ScanDespite => {
             let despite = own(Asks::Reason);

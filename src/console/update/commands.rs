@@ -1,6 +1,6 @@
 //! Keys outside dialogs: each is a command of the table.
 
-use super::{acts, complain, follow, lay, peek, read_rows, say, send, want_case};
+use super::{acts, complain, follow, lay, peek, read_rows, say, send, tick, want_case};
 use crate::console::command::{self, Command, Id};
 use crate::console::effect::{Deed, Effect};
 use crate::console::keymap;
@@ -44,6 +44,7 @@ pub fn run(model: &mut Model, command: &Command, out: &mut Vec<Effect>) {
         Id::Done => acts::done(model),
         Id::Prove => acts::prove(model),
         Id::Ignore => acts::ignore(model),
+        Id::Tick => tick::form_of(model),
         Id::Filter => lay(
             model,
             Overlay::Filter(FilterBox {

@@ -3,9 +3,17 @@
 use super::{complain, follow, lay, peek, read_rows, reload_case, say};
 use crate::console::effect::{Deed, Effect};
 use crate::console::model::overlay::{Act, Overlay};
-use crate::console::model::{Feed, Model, Scan};
+use crate::console::model::restore::Night;
+use crate::console::model::{Feed, Model, Scan, Source};
 use crate::console::msg::{Msg, Outcome};
+use crate::domain::cluster::Reading;
+use crate::domain::phase::Phase;
 use crate::domain::{Error, ErrorKind, Result};
+
+/// The source that the cluster is.
+const CLUSTER: &str = "cluster";
+/// A cluster that was heard of so long ago is late, microseconds.
+const CLUSTER_LATE: i64 = 30_000_000;
 
 /// Takes one message that is neither key nor time.
 pub fn take(model: &mut Model, msg: Msg, out: &mut Vec<Effect>) {
@@ -90,7 +98,9 @@ pub fn take(model: &mut Model, msg: Msg, out: &mut Vec<Effect>) {
                 model.preview.go(at);
             }
         }
-        Msg::Sources(sources) => model.sources = sources,
+        Msg::Sources(sources) => aged(model, sources),
+        Msg::Night(night) => nightly(model, *night),
+        Msg::Cluster(reading) => clustered(model, reading),
         Msg::Died { feed, why } => {
             match feed {
                 Feed::Rows => model.queue.busy = false,
@@ -103,6 +113,46 @@ pub fn take(model: &mut Model, msg: Msg, out: &mut Vec<Effect>) {
         }
         Msg::Key(..) | Msg::Paste(_) | Msg::Resize(..) | Msg::Tick(_) | Msg::Drawn(_) => {}
     }
+}
+
+/// Other ages come in; the cluster has one of its own.
+fn aged(model: &mut Model, sources: Vec<Source>) {
+    let cluster = model.sources.iter().position(|s| s.name == CLUSTER);
+    let cluster = cluster.map(|at| model.sources.swap_remove(at));
+    model.sources = sources;
+    model.sources.extend(cluster);
+}
+
+/// What else is watched was looked at; the cursor stays on its line, though others come before it.
+fn nightly(model: &mut Model, night: Night) {
+    model.dead.retain(|(feed, _)| *feed != Feed::Night);
+    let line = |night: &Night, nth: usize| night.ready.as_ref().and_then(|r| r.lines.get(nth).cloned());
+    let on_ready = model
+        .phases
+        .iter()
+        .flatten()
+        .nth(model.phase_at)
+        .is_some_and(|l| l.phase == Phase::Ready);
+    if let Some(nth) = model.below.filter(|_| on_ready) {
+        let was = line(&model.night, nth);
+        let lines = night.ready.as_ref().map(|r| r.lines.as_slice()).unwrap_or_default();
+        let same = was.and_then(|was| lines.iter().position(|l| *l == was));
+        model.below = same.or_else(|| lines.len().checked_sub(1).map(|last| nth.min(last)));
+    }
+    model.night = night;
+}
+
+/// The cluster was read.
+fn clustered(model: &mut Model, reading: Box<Reading>) {
+    model.dead.retain(|(feed, _)| *feed != Feed::Phases);
+    model.sources.retain(|s| s.name != CLUSTER);
+    model.sources.push(Source {
+        name: CLUSTER.to_owned(),
+        read_at: reading.heard_at,
+        lost_since: reading.lost.as_ref().map(|(since, _)| *since),
+        late_after: CLUSTER_LATE,
+    });
+    model.cluster = Some(reading);
 }
 
 /// The scan said something; `over`: it ran until now.
@@ -229,6 +279,7 @@ fn usual(model: &Model, deed: &Deed, changed: usize) -> String {
         Deed::Undo { case, .. } => format!("{}: the decision is taken back", name(case)),
         Deed::Reopen { case, .. } => format!("{}: open again", name(case)),
         Deed::Prove(ids) => format!("read again for {} cases", ids.len()),
+        Deed::Tick { phase, state, .. } => format!("{} is {}", phase.title(), state.name()),
         Deed::Ignore { entity, column, .. } => {
             format!("{entity}.{column} is ignored from the next scan on: ctrl-r scans")
         }

@@ -4,6 +4,7 @@ mod acts;
 mod commands;
 mod data;
 mod dialog;
+mod tick;
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 mod again;
 mod despite;
+mod night;
 mod noise;
 
 use super::{start, update};
@@ -202,6 +203,7 @@ impl Run {
             Deed::Done { case, .. } | Deed::Undo { case, .. } | Deed::Reopen { case, .. } | Deed::Note { case, .. } => {
                 vec![case.clone()]
             }
+            Deed::Tick { .. } => Vec::new(),
             Deed::Ignore { entity, column, reason } => {
                 self.ignored.push(Ignored {
                     entity: entity.clone(),
@@ -231,7 +233,7 @@ impl Run {
                 Deed::Done { .. } => row.state = State::Applied,
                 Deed::Undo { .. } | Deed::Reopen { .. } => row.state = State::Open,
                 Deed::Prove(_) => row.state = State::Proven,
-                Deed::Note { .. } | Deed::Ignore { .. } | Deed::CompareAgain { .. } => {}
+                Deed::Note { .. } | Deed::Ignore { .. } | Deed::CompareAgain { .. } | Deed::Tick { .. } => {}
             }
         }
         Outcome {

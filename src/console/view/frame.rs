@@ -3,9 +3,10 @@
 use super::layout::{Areas, FULL};
 use crate::console::command::{self, Command, Id};
 use crate::console::model::overlay::Overlay;
-use crate::console::model::{Model, Scan, Source, View};
+use crate::console::model::{Model, Scan, Source, View, restore};
 use crate::console::pane::value::{count, instant, span};
 use crate::console::widget::{Pen, Strip};
+use crate::domain::deadline::{Deadline, HOLD, first};
 use crate::domain::gate::Gate;
 use crate::domain::queue::HoldClock;
 use crate::domain::time;
@@ -50,16 +51,28 @@ pub fn scanning(model: &Model, pen: &mut Pen<'_>, rule: Rect) {
 }
 
 fn incident(model: &Model, width: usize) -> Strip<'static> {
-    let right = |short: bool| match model.gate.as_ref().and_then(Gate::red) {
-        Some(red) => {
-            let words = safe!("RED GATE: {}: {}", Safe::of(&red.check), Safe::of(&red.what));
-            let room = width.saturating_sub(attempt(model, 0).width() + 5);
-            Strip::new().with(Tone::Loud, safe!(" {} ", words.clip(room)))
+    let room = width.saturating_sub(attempt(model, 0).width() + 5);
+    let loud = |words: &Safe<'_>, room: usize| Strip::new().with(Tone::Loud, safe!(" {} ", words.clone().clip(room)));
+    let right = |short: bool| {
+        if let Some(red) = model.gate.as_ref().and_then(Gate::red) {
+            return loud(
+                &safe!("RED GATE: {}: {}", Safe::of(&red.check), Safe::of(&red.what)),
+                room,
+            );
         }
-        None => model
-            .hold
-            .as_ref()
-            .map_or_else(Strip::new, |hold| deadline(hold, model.now, short)),
+        let clock = next_deadline(model, short);
+        let Some(alarm) = restore::alarms(model).into_iter().next() else {
+            return clock.map_or_else(Strip::new, |(_, strip)| strip);
+        };
+        // Both, where the hold is about to lose orders meanwhile.
+        match clock.filter(|(urgent, _)| *urgent) {
+            Some((_, clock)) if clock.width() + 30 < room => {
+                let both = loud(&Safe::of(&alarm), room - clock.width() - 3).ours(Tone::Text, " ");
+                let pieces = clock.pieces().iter().cloned();
+                pieces.fold(both, |line, (text, tone)| line.with(tone, text))
+            }
+            _ => loud(&Safe::of(&alarm), room),
+        }
     };
     // What goes first when it is narrow: words of the deadline, the loss window, words of T; never the deadline itself.
     let choices = [(2, false), (2, true), (1, false), (1, true), (0, false), (0, true)];
@@ -94,6 +107,46 @@ fn attempt(model: &Model, words: u8) -> Strip<'static> {
         left = left.with(Tone::Text, safe!(", loss window {}", Safe::of(&time::age(stop - t))));
     }
     left
+}
+
+/// The deadline that comes first, and whether it is near. What the hold has lost comes before what something else may
+/// lose; a hold that is safe leaves the place to another clock in its last hour.
+fn next_deadline(model: &Model, short: bool) -> Option<(bool, Strip<'static>)> {
+    let clocks = restore::clocks(model);
+    let first = first(&clocks, model.now);
+    let hold = model.hold.as_ref();
+    let at_risk = hold.is_some_and(|h| h.lost > 0 || h.held > h.rescued);
+    let by_hold = hold.and_then(|h| h.loss_from).filter(|_| at_risk);
+    match (hold, first) {
+        (Some(hold), first)
+            if at_risk && first.is_none_or(|f| f.name == HOLD || by_hold.is_none_or(|at| at <= f.at)) =>
+        {
+            let left = hold.loss_from.map_or(0, |at| at - model.now);
+            Some((left <= 10 * MINUTE, deadline(hold, model.now, short)))
+        }
+        (hold, Some(clock)) if hold.is_none() || at_risk || clock.at - model.now <= 60 * MINUTE => {
+            Some((clock.at - model.now <= 10 * MINUTE, other(clock, model.now, short)))
+        }
+        (Some(hold), _) => Some((false, deadline(hold, model.now, short))),
+        (None, _) => None,
+    }
+}
+
+/// A deadline that is not the hold's.
+fn other(clock: &Deadline, now: i64, short: bool) -> Strip<'static> {
+    let ends = if short { "" } else { "ends " };
+    let text = safe!("{} {}{}", Safe::of(&clock.name), ends, instant(clock.at, Some(now)));
+    hurry(text, clock.at - now)
+}
+
+/// Words about something that is so long off: calm, and loud at ten, five and two minutes.
+fn hurry(text: Safe<'static>, left: i64) -> Strip<'static> {
+    match left {
+        left if left <= 2 * MINUTE => Strip::new().with(Tone::Loud, safe!(" {}: {} LEFT ", text, span(left))),
+        left if left <= 5 * MINUTE => Strip::new().with(Tone::Bad, safe!("{}: {} left", text, span(left))),
+        left if left <= 10 * MINUTE => Strip::new().with(Tone::Warn, safe!("{}: {} left", text, span(left))),
+        _ => Strip::new().with(Tone::Text, text),
+    }
 }
 
 /// The hold's deadline: calm when rescued, loud at ten minutes and nearer.
@@ -140,12 +193,7 @@ fn deadline(hold: &HoldClock, now: i64, short: bool) -> Strip<'static> {
         count(at_risk),
         rescued
     );
-    match left {
-        left if left <= 2 * MINUTE => Strip::new().with(Tone::Loud, safe!(" {}: {} LEFT ", text, span(left))),
-        left if left <= 5 * MINUTE => Strip::new().with(Tone::Bad, safe!("{}: {} left", text, span(left))),
-        left if left <= 10 * MINUTE => Strip::new().with(Tone::Warn, safe!("{}: {} left", text, span(left))),
-        _ => Strip::new().with(Tone::Text, text),
-    }
+    hurry(text, left)
 }
 
 fn whereabouts(model: &Model, width: usize, with_scan: bool) -> Strip<'static> {

@@ -1,6 +1,6 @@
 //! Where things stand on the screen, by its size alone: `update` scrolls and `view` draws by the same figures.
 
-use crate::console::model::{Model, View};
+use crate::console::model::{Model, View, restore};
 use ratatui::layout::Rect;
 
 /// Under this the console only says how large it must be.
@@ -82,7 +82,7 @@ pub fn areas(model: &Model) -> Areas {
     areas.footer = cut.bottom(1);
     if width < FULL.0 || height < FULL.1 {
         // There is no room for the lines on top, but a red gate is on every view.
-        let red = model.gate.as_ref().is_some_and(|gate| gate.red().is_some());
+        let red = model.gate.as_ref().is_some_and(|gate| gate.red().is_some()) || !restore::alarms(model).is_empty();
         areas.header = cut.top(u16::from(red));
         areas.body = cut.0;
         if model.in_case {
