@@ -126,8 +126,8 @@ pub(in crate::log) fn replay(sources: Vec<Fold>, tracking: &Tracking, catalogue:
 impl Replay<'_> {
     fn event(&mut self, source: usize, rules: Rules, event: Kept, moved: Option<&Move>) {
         let says_exists = matches!(event.says, Says::New | Says::Exists);
+        let moved = moved.filter(|m| says_exists && m.to == event.key);
         let taken = moved
-            .filter(|m| says_exists && m.to == event.key)
             .and_then(|m| self.rows.get(&(m.entity, m.from.clone())))
             .and_then(|rows| rows.iter().find(|(of, _)| *of == source))
             .map(|(_, row)| row.as_moved_by(event.by));
@@ -153,7 +153,8 @@ impl Replay<'_> {
         if let Some(taken) = taken {
             row.take_over(by, &taken);
         }
-        self.look((entity, key), moment(by), says == Says::New, bad);
+        // The key that a row moved to was free.
+        self.look((entity, key), moment(by), says == Says::New || moved.is_some(), bad);
     }
 
     fn truncate(&mut self, source: usize, rules: Rules, truncate: &Truncate) {

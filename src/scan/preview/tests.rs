@@ -1,6 +1,8 @@
 //! The preview against the scan: random small incidents, the log really folded up to random moments into a database, and
 //! that database scanned.
 
+mod told_again;
+
 use super::{Point, Preview};
 use crate::config::{Config, from_text};
 use crate::domain::finding::Kind;
@@ -387,25 +389,25 @@ impl World {
         let of_row = |(_, event): &(&i64, Json)| event["entity"] == entity && event["key"].to_string().as_str() == key;
         events.filter(of_row).min_by_key(|(at, _)| **at).unwrap().1
     }
+}
 
-    /// What the scan finds in that database.
-    fn scan(&self, t: i64, path: &Path) -> Point {
-        let mut restored = Sqlite::open(path).unwrap();
-        let outcome = wait(run(&self.config, &mut restored, &Past::default(), &Progress::default())).unwrap();
-        let orders = |holds: &dyn Fn(Kind) -> bool| {
-            let cases = outcome.cases.iter().filter(|case| case.order.is_some());
-            cases.filter(|case| case.findings.iter().any(|f| holds(f.kind))).count() as u64
-        };
-        Point {
-            at: t,
-            orders: orders(&|kind| Kind::ROW.contains(&kind)),
-            lost: orders(&|kind| kind == Kind::Lost),
-            regressed: orders(&|kind| kind == Kind::Regressed),
-            undeleted: orders(&|kind| kind == Kind::Undeleted),
-            in_doubt: orders(&|kind| kind == Kind::InDoubt),
-            orphaned: orders(&|kind| kind == Kind::Orphaned),
-            ..Point::default()
-        }
+/// What the scan finds in that database.
+fn scanned(config: &Config, t: i64, path: &Path) -> Point {
+    let mut restored = Sqlite::open(path).unwrap();
+    let outcome = wait(run(config, &mut restored, &Past::default(), &Progress::default())).unwrap();
+    let orders = |holds: &dyn Fn(Kind) -> bool| {
+        let cases = outcome.cases.iter().filter(|case| case.order.is_some());
+        cases.filter(|case| case.findings.iter().any(|f| holds(f.kind))).count() as u64
+    };
+    Point {
+        at: t,
+        orders: orders(&|kind| Kind::ROW.contains(&kind)),
+        lost: orders(&|kind| kind == Kind::Lost),
+        regressed: orders(&|kind| kind == Kind::Regressed),
+        undeleted: orders(&|kind| kind == Kind::Undeleted),
+        in_doubt: orders(&|kind| kind == Kind::InDoubt),
+        orphaned: orders(&|kind| kind == Kind::Orphaned),
+        ..Point::default()
     }
 }
 
@@ -437,10 +439,10 @@ proptest! {
             let t = START + seconds * 500_000;
             world.restore(t, &folded, &catalogue, &path);
             world.write_all(shape);
-            let scanned = world.scan(t, &path);
+            let found = scanned(&world.config, t, &path);
             let told = preview.at(t);
             let told = Point { bad_left: 0, bad_rows: 0, not_shown: 0, ..told };
-            prop_assert_eq!(told, scanned, "at {} of {:#?}", time::format(t), world.lines);
+            prop_assert_eq!(told, found, "at {} of {:#?}", time::format(t), world.lines);
         }
     }
 }
