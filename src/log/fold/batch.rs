@@ -70,13 +70,6 @@ impl Batch {
         });
     }
 
-    /// The last event added, and what it says.
-    pub(super) fn last(&mut self) -> Option<(&mut Event, Encoded<'_>)> {
-        let event = self.events.last_mut()?;
-        let fields = Encoded(&self.bytes[event.fields.0..event.fields.1]);
-        Some((event, fields))
-    }
-
     /// Empties it; room that one long line made is given back.
     pub fn clear(&mut self) {
         self.events.clear();

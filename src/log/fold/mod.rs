@@ -241,8 +241,8 @@ impl Fold {
             return;
         }
         batch.add((entity, key, hash), says, (by, left_out), fields);
-        if let (Some(tracking), Some((event, fields))) = (&self.tracking, batch.last()) {
-            event.print = tracking.print(entity, fields);
+        if let (Some(tracking), Some(event)) = (&self.tracking, batch.events.last_mut()) {
+            event.print = tracking.print_event(entity, fields);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::Row;
 use super::fields::{Encoded, Said};
 use crate::domain::schema::{Catalogue, ColumnIx, EntityIx, Schema};
-use crate::domain::value::{ColumnType, fingerprint};
+use crate::domain::value::{ColumnType, LogValue, fingerprint};
 use foldhash::fast::RandomState;
 
 /// What a history looks at, by entity.
@@ -54,18 +54,23 @@ impl Tracking {
     }
 
     /// The fingerprint of an event's compared columns.
-    pub fn print(&self, entity: EntityIx, fields: Encoded<'_>) -> u64 {
-        let tracked = &self.tables[entity];
-        let one = |said: Said<'_>| match &tracked.compared[usize::from(said.column)] {
-            Some(ty) => said.print(&self.hasher, ty),
+    pub fn print_event(&self, entity: EntityIx, fields: &[(ColumnIx, LogValue<'_>)]) -> u64 {
+        let compared = &self.tables[entity].compared;
+        let one = |(column, value): &(ColumnIx, LogValue<'_>)| match &compared[usize::from(*column)] {
+            Some(ty) => fingerprint(&self.hasher, *column, ty, value.kind, &value.text),
             None => 0,
         };
-        fields.iter().fold(0, |all, said| all ^ one(said))
+        fields.iter().fold(0, |all, field| all ^ one(field))
     }
 
     /// The fingerprint of a row's compared columns.
     pub fn print_row(&self, entity: EntityIx, row: &Row) -> u64 {
-        self.print(entity, row.encoded())
+        let compared = &self.tables[entity].compared;
+        let one = |said: Said<'_>| match &compared[usize::from(said.column)] {
+            Some(ty) => said.print(&self.hasher, ty),
+            None => 0,
+        };
+        row.encoded().iter().fold(0, |all, said| all ^ one(said))
     }
 
     /// As [`Tracking::print_row`], of these columns alone.
