@@ -168,6 +168,11 @@ fn screenshots_show_the_program_as_it_is() {
         terminal.keys("1");
         terminal.shows("org told");
         take(&terminal, &name("restore"), &mut stale);
+        terminal.keys("p");
+        terminal.shows("at the cursor");
+        take(&terminal, &name("preview"), &mut stale);
+        terminal.keys("<esc>");
+        terminal.hides("at the cursor");
         terminal.keys("3");
         terminal.shows("differences, of");
         take(&terminal, &name("diff"), &mut stale);
