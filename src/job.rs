@@ -6,13 +6,14 @@ use crate::domain::case::{State, Verb};
 use crate::domain::gate::Gate;
 use crate::domain::progress::Progress;
 use crate::domain::progress::Stage;
-use crate::domain::queue::{Decide, ScanCounts};
+use crate::domain::queue::{Course, Decide, ScanCounts};
 use crate::domain::ready::Ready;
 use crate::domain::schema::Catalogue;
 use crate::domain::time;
 use crate::domain::{Error, Result};
 use crate::ledger::{self, Asker, Ledger};
 use crate::log::{LogInput, Wants};
+use crate::resolve::effects::{self, Carried};
 use crate::resolve::prove::{self, Proven};
 use crate::restore::gate::{self, Asked, Old, Witness};
 use crate::restore::{old, org, ready};
@@ -134,8 +135,29 @@ pub fn why_not_resubmit(config: &Config, ledger: &Ledger, case: &str) -> Result<
     })
 }
 
-/// Reads the restored database again for decided cases, all of them or these, and notes in the ledger what holds.
+/// Carries out the effects that are due, all of them or those of these cases, and reads again what they did.
+pub fn carry_out(config: &Config, ledger: &mut Ledger, cases: Option<&[String]>) -> Result<Vec<Carried>> {
+    let carried = effects::carry_out(config, ledger, cases)?;
+    let read: Vec<String> = carried
+        .iter()
+        .filter(|c| c.state == Course::Done && !c.undoes)
+        .flat_map(|c| c.cases.iter().cloned())
+        .collect();
+    if !read.is_empty() {
+        // That it cannot be read again now takes nothing from what was done: the cases wait for their proof.
+        let _ = read_again(config, ledger, Some(&read), &Progress::default());
+    }
+    Ok(carried)
+}
+
+/// Settles the effects whose answers were lost, then reads the restored database again for decided cases, all of them or
+/// these, and notes in the ledger what holds.
 pub fn prove(config: &Config, ledger: &mut Ledger, ids: Option<&[String]>, progress: &Progress) -> Result<Proven> {
+    effects::carry_out(config, ledger, ids)?;
+    read_again(config, ledger, ids, progress)
+}
+
+fn read_again(config: &Config, ledger: &mut Ledger, ids: Option<&[String]>, progress: &Progress) -> Result<Proven> {
     let config = &with_ignores(config, ledger)?;
     runtime()?.block_on(async {
         let database = restored(config)?;

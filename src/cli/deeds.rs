@@ -1,6 +1,6 @@
 //! `restitch done`, `note`, `undo`, `reopen`: deeds of one line on one case.
 
-use super::{Context, DONE, one_case};
+use super::{Context, DONE, effects, one_case};
 use crate::domain::Result;
 use crate::domain::case::State;
 use crate::safe;
@@ -41,10 +41,15 @@ pub struct Undo {
 impl Undo {
     /// Takes a decision back.
     pub fn run(self, context: &mut Context<'_>) -> Result<u8> {
-        let mut ledger = context.ledger(&context.config()?)?;
+        let config = context.config()?;
+        let mut ledger = context.ledger(&config)?;
         let id = one_case(&ledger, &self.case)?;
         let state = ledger.undo(&id, &self.reason)?;
-        stands(context, &id, state)
+        let after = effects::carry_out(context, &config, &mut ledger, &[(id, state)])?;
+        for (id, state) in &after.cases {
+            stands(context, id, *state)?;
+        }
+        after.failure.map_or(Ok(DONE), Err)
     }
 }
 

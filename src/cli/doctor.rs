@@ -1,12 +1,13 @@
 //! `restitch doctor`
 
 use super::{Context, DONE};
-use crate::config::{Config, Database, DbUrl, LogConfig, SourceKind, SslMode};
+use crate::config::{Config, Database, DbUrl, Effect, LogConfig, SourceKind, SslMode};
 use crate::domain::schema::{Catalogue, Entity, EntityIx, Schema};
 use crate::domain::{Error, Result, time};
 use crate::job;
 use crate::ledger::{self, Ledger, Role};
 use crate::log::{database, glance};
+use crate::resolve::effects;
 use crate::restore::hold;
 use crate::restored::Restored;
 use crate::restored::postgres::Postgres;
@@ -75,6 +76,7 @@ fn check(context: &mut Context<'_>, config: &Config) -> Result<u8> {
     let catalogue = doctor.restored()?;
     doctor.logs(catalogue.as_ref())?;
     doctor.ledger()?;
+    doctor.effects()?;
     doctor.terminal()?;
     Ok(if doctor.failed { 1 } else { DONE })
 }
@@ -133,16 +135,18 @@ impl Doctor<'_, '_> {
                 Some("set incident.restored_to"),
             )?,
         }
-        for (verb, effect) in config.effects.iter().filter(|(_, e)| e.kind != "record") {
-            self.say(
-                State::Warn,
-                "effects",
-                &format!(
-                    "{verb} is to do {:?}, which this version cannot: the verb is refused",
-                    effect.kind
-                ),
-                Some("set it to { do = \"record\" }, a to-do for a person"),
-            )?;
+        Ok(())
+    }
+
+    /// What the verbs do beyond the ledger, as far as can be told without doing it.
+    fn effects(&mut self) -> Result<()> {
+        let config = self.config;
+        for (verb, effect) in config.effects.verbs.iter().filter(|(_, e)| **e != Effect::Record) {
+            let name = format!("effects.{}", verb.name());
+            match effects::ready(config, effect) {
+                Ok(words) => self.ok(&name, &format!("{}: {words}", effect.name()))?,
+                Err(error) => self.fails(&name, &error)?,
+            }
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ mod console;
 mod deeds;
 mod demo;
 mod doctor;
+mod effects;
 mod file;
 mod gate;
 mod hold;

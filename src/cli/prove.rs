@@ -1,8 +1,9 @@
 //! `restitch prove`
 
 use super::{Context, DONE, LEFT, bars, complain, one_case};
-use crate::domain::Result;
+use crate::domain::case::State;
 use crate::domain::progress::Progress;
+use crate::domain::{Error, ErrorKind, Result};
 use crate::job;
 use crate::safe;
 use crate::text::Safe;
@@ -30,10 +31,12 @@ impl Prove {
         let counts = bars::watch(context.globals, &progress, || {
             job::prove(&config, &mut ledger, asked, &progress)
         })?;
+        let mut unconfirmed = 0_u64;
         for file in &files {
             let Some(now) = ledger.case(&file.found.id)? else {
                 continue;
             };
+            unconfirmed += u64::from(now.state == State::Unconfirmed);
             // A failed proof opens the case again: what was read stands in the decision that it failed.
             let decision = now.decision.as_ref().or(file.decision.as_ref());
             let proof = decision.and_then(|d| d.proof.as_ref());
@@ -56,6 +59,14 @@ impl Prove {
             "{} proven, {} failed and open again, {} not done yet, {} not to be told",
             counts.proven, counts.disproven, counts.waiting, counts.unclear
         ));
+        if unconfirmed > 0 {
+            let cases = if unconfirmed == 1 { "case is" } else { "cases are" };
+            return Err(Error::new(
+                ErrorKind::Unconfirmed,
+                format!("{unconfirmed} {cases} unconfirmed still: nobody can tell whether the effect took place"),
+            )
+            .cure("prove again later; who knows from the receiver says so with `restitch done CASE --evidence TEXT`"));
+        }
         Ok(if ledger.counts()?.unsettled() == 0 { DONE } else { LEFT })
     }
 }

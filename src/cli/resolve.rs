@@ -1,12 +1,13 @@
 //! `restitch resolve`
 
-use super::{Context, DONE, deeds, one_case, parse};
+use super::{Context, DONE, deeds, effects, one_case, parse};
+use crate::config::Config;
 use crate::domain::case::Verb;
 use crate::domain::queue::Decide;
-use crate::domain::schema::Schema;
 use crate::domain::{Error, Result};
 use crate::job;
 use crate::ledger::{self, Ledger};
+use crate::resolve::effects::plan::{self, Asked};
 use crate::resolve::guards::{self, Offer};
 use crate::safe;
 use crate::text::Safe;
@@ -61,40 +62,57 @@ impl Resolve {
             until: self.until,
             confirm: self.confirm,
             fence: None,
+            seen: None,
         };
         if self.dry_run {
-            let mut offer = offer(&ledger, &config.schema, &decide, self.verb)?;
+            let mut offer = offer(&ledger, &config, &decide, self.verb)?;
             if self.verb == Verb::Resubmit && offer.refused.is_none() {
                 offer.refused = job::why_not_resubmit(&config, &ledger, &decide.case)?.map(|e| e.what);
             }
             return show(context, &decide, &offer);
         }
         let stand = job::decide(&config, &mut ledger, &decide)?;
+        let after = effects::carry_out(context, &config, &mut ledger, &stand)?;
         if context.out.wants_json() {
-            let cases: Vec<_> = stand
+            let cases: Vec<_> = after
+                .cases
                 .iter()
                 .map(|(case, state)| json!({"case": case, "state": state.name()}))
                 .collect();
             context.out.json(&json!({
                 "case": decide.case, "verb": self.verb, "key": decide.key, "dry_run": false, "cases": cases,
+                "effect": after.effect,
             }))?;
-            return Ok(DONE);
+        } else {
+            for (case, state) in &after.cases {
+                deeds::stands(context, case, *state)?;
+            }
+            if let Some(words) = after.effect.as_ref().and_then(|e| e.outcome.as_ref()) {
+                context.out.line(&safe!("  {}", Safe::of(words)))?;
+            }
         }
-        for (case, state) in &stand {
-            deeds::stands(context, case, *state)?;
-        }
-        Ok(DONE)
+        after.failure.map_or(Ok(DONE), Err)
     }
 }
 
 /// What the verb would do with these arguments.
-fn offer(ledger: &Ledger, schema: &Schema, decide: &Decide, verb: Verb) -> Result<Offer> {
+fn offer(ledger: &Ledger, config: &Config, decide: &Decide, verb: Verb) -> Result<Offer> {
     let gone = || Error::usage(format!("there is no case {:?}", decide.case));
     let offers = ledger.offers(&decide.case)?;
     let mut offer = offers.into_iter().find(|o| o.verb == verb).ok_or_else(gone)?;
-    if verb != Verb::Reapply {
+    let asked = Asked {
+        reference: decide.reference.as_deref(),
+        to: decide.to.as_deref(),
+    };
+    // What these depend on, the menu does not know.
+    if matches!(verb, Verb::Relink | Verb::Supersede) {
         let file = ledger.case(&decide.case)?.ok_or_else(gone)?;
-        offer.steps = guards::own_steps(&file, verb, decide.reference.as_deref(), decide.to.as_deref(), schema);
+        offer.steps = guards::own_steps(&file, verb, asked.reference, asked.to, &config.schema);
+        match plan::plan(config.effects.of(verb), verb, &file.found, &[], asked, &config.schema) {
+            Ok(None) => {}
+            Ok(Some(planned)) => (offer.steps, offer.effect) = (planned.lines, Some(planned.json)),
+            Err(why) => offer.refused = offer.refused.or(Some(why)),
+        }
     }
     Ok(offer)
 }
@@ -106,7 +124,7 @@ fn show(context: &mut Context<'_>, decide: &Decide, offer: &Offer) -> Result<u8>
         out.json(&json!({
             "case": decide.case, "verb": offer.verb, "dry_run": true, "what": offer.what, "refused": offer.refused,
             "kind": offer.kind, "undo": offer.undo, "steps": offer.steps, "evidence_wanted": offer.wanted,
-            "also": offer.also, "asks": offer.asks,
+            "also": offer.also, "asks": offer.asks, "effect": offer.effect,
         }))?;
     } else {
         out.line(&safe!(
@@ -115,8 +133,9 @@ fn show(context: &mut Context<'_>, decide: &Decide, offer: &Offer) -> Result<u8>
             Safe::id(&decide.case),
             Safe::of(&offer.what)
         ))?;
+        let does = if offer.effect.is_some() { "does" } else { "to do" };
         for step in &offer.steps {
-            out.line(&safe!("  to do: {}", Safe::of(step)))?;
+            out.line(&safe!("  {}: {}", does, Safe::of(step)))?;
         }
         if let Some(wanted) = offer.wanted {
             out.line(&safe!("  evidence wanted: {}", Safe::ours(wanted)))?;
@@ -127,7 +146,7 @@ fn show(context: &mut Context<'_>, decide: &Decide, offer: &Offer) -> Result<u8>
         for case in &offer.also {
             out.line(&safe!("  decides too: {}", Safe::id(case)))?;
         }
-        out.line(&safe!("  {}: {}", offer.kind, offer.undo))?;
+        out.line(&safe!("  {}: {}", offer.kind, Safe::of(&offer.undo)))?;
         out.line(&Safe::ours("  nothing was changed (--dry-run)"))?;
     }
     match &offer.refused {

@@ -106,7 +106,11 @@ fn lines(file: &CaseFile, schema: &Schema) -> Vec<Safe<'static>> {
             own(&time::format(decision.at)),
             own(&decision.reason)
         ));
-        lines.extend(decision.steps.iter().map(|step| safe!("  to do: {}", own(step))));
+        let does = if file.effect.is_some() { "does" } else { "to do" };
+        lines.extend(decision.steps.iter().map(|step| safe!("  {}: {}", does, own(step))));
+        if let Some(effect) = &file.effect {
+            lines.push(safe!("  effect: {}", own(&effect.words())));
+        }
         if let Some(evidence) = &decision.evidence {
             lines.push(safe!("  evidence: {}", own(evidence)));
         }

@@ -142,7 +142,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    fn mistyped(&self, wanted: &str, example: &str) -> Error {
+    pub(super) fn mistyped(&self, wanted: &str, example: &str) -> Error {
         self.wrong(format!(
             "{} must be {wanted}, not {}",
             self.path,

@@ -117,7 +117,38 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
             "shared_login",
         ],
     ),
-    ("effects.*", &["do", "topic", "url"]),
+    (
+        "effects",
+        &[
+            "grace",
+            "url",
+            "url_env",
+            "password_file",
+            "sslmode",
+            "sslrootcert",
+            "iam_auth",
+        ],
+    ),
+    (
+        "effects.*",
+        &[
+            "do",
+            "topic",
+            "brokers",
+            "tls",
+            "sslrootcert",
+            "sasl",
+            "username",
+            "password_env",
+            "password_file",
+            "region",
+            "url",
+            "headers",
+            "token_env",
+            "token_file",
+            "timeout",
+        ],
+    ),
     ("approve", &["verbs", "bulk"]),
     ("bulk", &["per_second", "stop_after"]),
     (
@@ -182,7 +213,13 @@ pub fn of(section: &str) -> &'static [&'static str] {
 }
 
 /// Keys that hold tables or lists of tables: a variable cannot carry them.
-const TABLES: &[&str] = &["incident.bad", "incident.bad.where", "schema.*.refs", "gate.checks"];
+const TABLES: &[&str] = &[
+    "incident.bad",
+    "incident.bad.where",
+    "schema.*.refs",
+    "effects.*.headers",
+    "gate.checks",
+];
 
 /// Whether an environment variable may set the key at this path.
 pub fn from_environment(path: &[&str]) -> bool {

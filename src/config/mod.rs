@@ -5,6 +5,7 @@
 
 mod cluster;
 mod deeds;
+mod effects;
 mod fields;
 mod file;
 mod kafka;

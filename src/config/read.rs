@@ -3,13 +3,12 @@
 use super::fields::{Field, Fields};
 use super::tree::{Node, Value};
 use super::types::{
-    BadChange, Config, Database, DbUrl, EffectConfig, FormatKind, HoldConfig, Incident, KafkaConfig, LedgerConfig,
-    Roles, ScanConfig, SourceKind,
+    BadChange, Config, Database, DbUrl, FormatKind, HoldConfig, Incident, KafkaConfig, LedgerConfig, Roles, ScanConfig,
+    SourceKind,
 };
-use super::{cluster, deeds, kafka, keys, log, outside, schema, url};
+use super::{cluster, deeds, effects, kafka, keys, log, outside, schema, url};
 use crate::domain::Result;
-use crate::domain::case::Verb;
-use crate::domain::schema::{Schema, nearest};
+use crate::domain::schema::Schema;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -56,7 +55,7 @@ pub fn config(root: &Node, home: &Path) -> Result<Config> {
         ledger(field.node, &mut config.ledger)?;
     }
     if let Some(field) = top.get("effects") {
-        config.effects = effects(field.node)?;
+        config.effects = effects::read(field.node, config.hold.as_ref())?;
     }
     if let Some(field) = top.get("approve") {
         config.approve = deeds::approve(field.node)?;
@@ -222,39 +221,6 @@ fn ledger(node: &Node, ledger: &mut LedgerConfig) -> Result<()> {
     }
     ledger.shared_login = fields.flag("shared_login")?;
     Ok(())
-}
-
-fn effects(node: &Node) -> Result<BTreeMap<String, EffectConfig>> {
-    let fields = Fields::any(node, "effects")?;
-    let mut effects = BTreeMap::new();
-    for (verb, field) in fields.all() {
-        if Verb::of_name(verb).is_none() {
-            let near = nearest(verb, Verb::ALL.iter().map(|v| v.name()));
-            return Err(field
-                .wrong(format!("unknown key {verb:?} in effects: there is no such verb"))
-                .cure(format!("the nearest verbs are {near}")));
-        }
-        let effect = Fields::of(field.node, &field.path, "effects.*")?;
-        let kinds = [
-            ("record", "record"),
-            ("sql", "sql"),
-            ("kafka", "kafka"),
-            ("http", "http"),
-        ];
-        let kind = effect.need("do", "\"record\"")?.choice(&kinds)?;
-        match kind {
-            "kafka" => drop(effect.need("topic", "\"om.orders.in\"")?.text()?),
-            "http" => drop(effect.need("url", "\"https://intake.example/orders\"")?.text()?),
-            _ => {}
-        }
-        let mut settings = BTreeMap::new();
-        for (key, value) in effect.all().filter(|(key, _)| *key != "do") {
-            settings.insert(key.to_owned(), value.text()?.to_owned());
-        }
-        let kind = kind.to_owned();
-        effects.insert(verb.to_owned(), EffectConfig { kind, settings });
-    }
-    Ok(effects)
 }
 
 fn gate(node: &Node) -> Result<Vec<(String, String)>> {

@@ -1,7 +1,7 @@
 //! Passwords: from where they may come, in order. They are read when connecting, never when loading.
 
 use super::file;
-use super::types::{Database, DbUrl, SaslConfig, Secret};
+use super::types::{Database, DbUrl, HttpEffect, SaslConfig, Secret};
 use crate::domain::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -63,6 +63,21 @@ pub fn of_variable(name: &str) -> Result<Secret> {
         Ok(text) if !text.is_empty() => Ok(Secret::new(text)),
         _ => Err(Error::usage(format!("the environment variable {name} is not set")).cure(format!("set {name}"))),
     }
+}
+
+/// The bearer token of an effect: of its variable, else of its file; `None` where neither is configured.
+pub fn token(effect: &HttpEffect) -> Result<Option<Secret>> {
+    if let Some(name) = &effect.token_env {
+        return match std::env::var(name) {
+            Ok(text) if !text.trim().is_empty() => Ok(Some(Secret::new(text.trim()))),
+            _ => Err(Error::usage(format!(
+                "token_env names the environment variable {name}, which is not set"
+            ))
+            .at("[effects]")
+            .cure(format!("set {name} to the bearer token"))),
+        };
+    }
+    effect.token_file.as_deref().map(first_line).transpose()
 }
 
 /// What a line of a password file is matched against.

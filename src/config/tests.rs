@@ -1,5 +1,6 @@
 use super::*;
 use crate::domain::ErrorKind;
+use crate::domain::case::Verb;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
@@ -65,7 +66,7 @@ fn every_invalid_file_is_refused_with_line_key_and_cure() {
 fn the_printed_default_says_nothing() {
     let config = text(DEFAULT).unwrap();
     assert!(config.logs.is_empty() && config.restored.is_none() && config.hold.is_none());
-    assert!(config.schema.entities.is_empty() && config.roles.is_none() && config.effects.is_empty());
+    assert!(config.schema.entities.is_empty() && config.roles.is_none() && config.effects == Effects::default());
     assert_eq!(config.scan, ScanConfig::default());
     assert_eq!(config.incident, Incident::default());
 }
@@ -116,7 +117,8 @@ fn collect(path: &str, node: &Node, named: &mut std::collections::BTreeSet<Strin
             for (key, node) in entries {
                 let whole = match path {
                     "" => key.clone(),
-                    "schema" | "effects" => format!("{path}.*"),
+                    "schema" => "schema.*".to_owned(),
+                    "effects" if Verb::of_name(key).is_some() => "effects.*".to_owned(),
                     path => format!("{path}.{key}"),
                 };
                 named.insert(whole.clone());

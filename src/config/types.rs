@@ -1,5 +1,6 @@
 //! The configuration after all layers are merged and checked: what the rest of the program reads.
 
+use crate::domain::case::Verb;
 use crate::domain::cluster::Selector;
 use crate::domain::schema::Schema;
 use std::collections::BTreeMap;
@@ -25,8 +26,8 @@ pub struct Config {
     pub scan: ScanConfig,
     /// `[ledger]`
     pub ledger: LedgerConfig,
-    /// `[effects]`: verb name to what it does.
-    pub effects: BTreeMap<String, EffectConfig>,
+    /// `[effects]`
+    pub effects: Effects,
     /// `[approve]`
     pub approve: super::Approve,
     /// `[bulk]`
@@ -393,13 +394,81 @@ impl Default for LedgerConfig {
     }
 }
 
+/// `[effects]`: what verbs do beyond the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effects {
+    /// By verb; one that is not here is recorded.
+    pub verbs: BTreeMap<Verb, Effect>,
+    /// So long a one-way effect waits before it leaves.
+    pub grace: Duration,
+    /// Where `sql` writes; `None`: where the restored database is read.
+    pub database: Option<Database>,
+}
+
+impl Default for Effects {
+    fn default() -> Self {
+        Self {
+            verbs: BTreeMap::new(),
+            grace: Duration::from_secs(10),
+            database: None,
+        }
+    }
+}
+
+impl Effects {
+    /// What this verb does.
+    pub fn of(&self, verb: Verb) -> &Effect {
+        self.verbs.get(&verb).unwrap_or(&Effect::Record)
+    }
+}
+
 /// What a verb does beyond the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EffectConfig {
-    /// `record`, `sql`, `kafka` or `http`.
-    pub kind: String,
-    /// The other keys (`topic`, `url`).
-    pub settings: BTreeMap<String, String>,
+pub enum Effect {
+    /// A to-do for a person.
+    Record,
+    /// The rows are written to the restored database.
+    Sql,
+    /// A message to a topic.
+    Kafka(KafkaEffect),
+    /// A request.
+    Http(HttpEffect),
+}
+
+impl Effect {
+    /// The word in files.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Record => "record",
+            Self::Sql => "sql",
+            Self::Kafka(_) => "kafka",
+            Self::Http(_) => "http",
+        }
+    }
+}
+
+/// `{ do = "kafka" }`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KafkaEffect {
+    /// Where the message goes.
+    pub topic: String,
+    /// The cluster; that of `[hold]` where none is given.
+    pub cluster: KafkaConfig,
+}
+
+/// `{ do = "http" }`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpEffect {
+    /// Where the request goes.
+    pub url: String,
+    /// Headers besides those that restitch sets.
+    pub headers: BTreeMap<String, String>,
+    /// The variable that holds a bearer token; read when sending, not when loading.
+    pub token_env: Option<String>,
+    /// File whose first line is a bearer token, mode 0600; read when sending, where no variable is named.
+    pub token_file: Option<PathBuf>,
+    /// So long an answer may take.
+    pub timeout: Duration,
 }
 
 /// `[cluster]`: where the order system runs, and which of its parts is what.

@@ -259,6 +259,7 @@ fn file(found: FoundCase) -> CaseFile {
         claim: None,
         disproven: false,
         decision: None,
+        effect: None,
         notes: Vec::new(),
         waited_for_by: Vec::new(),
     }
@@ -470,6 +471,7 @@ pub fn choices() -> Vec<Choice> {
             steps: vec![format!("{} SFM-12 in the order system", verb.name())],
             wanted: (verb != Verb::Keep).then(|| "the order's state after it".to_owned()),
             asks: None,
+            seen: None,
             also: if verb == Verb::Reapply {
                 vec!["order:41".to_owned()]
             } else {

@@ -179,6 +179,21 @@ pub struct FamilyField {
     pub coarse: Option<LogKind>,
 }
 
+/// SQL null, where a value is lent.
+static NULL: Json = Json::Null;
+
+impl FamilyField {
+    /// What the log says of it; `None` where it says nothing. In the ledger's JSON the two look alike, but for the event.
+    pub fn said(&self) -> Option<&Json> {
+        self.log.as_ref().or_else(|| self.by.as_ref().map(|_| &NULL))
+    }
+
+    /// How it stands in a row that is there.
+    pub fn stood(&self) -> &Json {
+        self.restored.as_ref().unwrap_or(&NULL)
+    }
+}
+
 /// What a referring column points at, and whether it is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FamilyRef {

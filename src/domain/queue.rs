@@ -3,6 +3,7 @@
 use super::case::{FoundCase, State, Verb};
 use super::finding::Kind;
 use super::schema::ORDER;
+use super::time;
 use serde::{Deserialize, Serialize};
 
 /// The entity whose row a case is, where its findings say no more than that the row is there although the log deleted it;
@@ -109,6 +110,106 @@ pub struct Decide {
     pub confirm: Option<String>,
     /// The fence of the claim under which the screen was drawn; `None` takes the claim as it is now.
     pub fence: Option<i64>,
+    /// What tells the cases as the screen showed them from any others; `None` takes them as they are now.
+    pub seen: Option<String>,
+}
+
+/// How far an effect is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Course {
+    /// It has not left yet.
+    Queued,
+    /// It is on its way.
+    Running,
+    /// It was done.
+    Done,
+    /// It was not done, for sure.
+    Failed,
+    /// Its answer was lost on the way.
+    Unknown,
+    /// It was taken back before it left.
+    Cancelled,
+}
+
+impl Course {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Queued,
+        Self::Running,
+        Self::Done,
+        Self::Failed,
+        Self::Unknown,
+        Self::Cancelled,
+    ];
+
+    /// The word in files and on screens.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The course of this word.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|c| c.name() == name)
+    }
+
+    /// Whether it is over, one way or the other.
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// The effect of a decision, or of taking one back, as it stands in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EffectLine {
+    /// Its own idempotency key: the decision's; another one where it takes a decision back.
+    pub key: String,
+    /// `sql`, `kafka` or `http`.
+    #[serde(rename = "do")]
+    pub does: String,
+    /// It takes the decision back.
+    pub undoes: bool,
+    /// How far it is.
+    pub state: Course,
+    /// Microseconds since 1970 before which it does not leave.
+    #[serde(serialize_with = "rfc3339")]
+    pub leaves_at: i64,
+    /// Microseconds since 1970 at which it was over.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    pub ended_at: Option<i64>,
+    /// What came of it, in words.
+    pub outcome: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn rfc3339<S: serde::Serializer>(at: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&time::format(*at))
+}
+
+#[expect(clippy::ref_option, reason = "the form that serde asks for")]
+fn rfc3339_or_null<S: serde::Serializer>(at: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+    at.map(time::format).serialize(serializer)
+}
+
+impl EffectLine {
+    /// `sql done at 14:41:07Z: 3 rows written`
+    pub fn words(&self) -> String {
+        let back = if self.undoes { "taking it back: " } else { "" };
+        match (self.state, &self.outcome) {
+            (Course::Queued, _) => format!("{back}{} leaves at {}", self.does, time::format(self.leaves_at)),
+            (Course::Running, _) => format!("{back}{} is on its way", self.does),
+            // The outcome begins with what it was.
+            (state, Some(outcome)) => format!("{back}{}, {outcome}", state.name()),
+            (state, None) => format!("{back}{} {}", self.does, state.name()),
+        }
+    }
 }
 
 /// A note somebody wrote on a case.
@@ -135,6 +236,8 @@ pub struct CaseFile {
     pub disproven: bool,
     /// The decision that counts now.
     pub decision: Option<Decision>,
+    /// Its effect, where it has one: the one that takes it back while that is under way.
+    pub effect: Option<EffectLine>,
     /// Notes, oldest first.
     pub notes: Vec<Note>,
     /// Cases that wait for this one: id and label.

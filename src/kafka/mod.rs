@@ -30,7 +30,8 @@ pub struct Complaints {
 }
 
 impl Complaints {
-    fn last(&self) -> Option<String> {
+    /// What it was.
+    pub fn last(&self) -> Option<String> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -140,6 +140,10 @@ impl Act for Plan {
         for (nth, case) in self.cases.iter().enumerate() {
             self.write_case(tx, case, self.fence.filter(|_| nth == 0))?;
         }
+        if let Some(effect) = &self.effect {
+            let ids: Vec<&str> = self.cases.iter().map(|c| c.id.as_str()).collect();
+            tx.queue_effect(effect, &self.key, &ids)?;
+        }
         Ok(Some(result))
     }
 }

@@ -9,6 +9,7 @@
 //! | `plan` | a decision, made of what was read, as it is written |
 //! | `body` | a found case, packed |
 //! | `fault` | errors for people |
+//! | `effects` | what leaves restitch after a decision, and what came of it |
 //! | `opening` | how the rows stood when an attempt was first scanned |
 //! | `facts` | small things about an incident, such as clocks |
 //! | `hold` | the hold on a broker: last reading, offsets at the shutdown, rescues |
@@ -22,6 +23,7 @@ mod audit;
 mod body;
 mod claims;
 mod decide;
+mod effects;
 mod facts;
 mod fault;
 mod follow;
@@ -43,18 +45,18 @@ pub mod who;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use crate::config::{Config, DbUrl, EffectConfig};
+use crate::config::{Config, DbUrl, Effects};
 use crate::domain::schema::Schema;
 use crate::domain::{Error, Result, time};
 use audit::Deed;
 pub use decide::new_key;
+pub use effects::Pending;
 pub use facts::Said;
 use fault::Res;
 pub use hold::Rescue;
 pub use ignores::{to_paste, with_ignores};
 pub use phases::Asker;
 use sqlite::Sqlite;
-use std::collections::BTreeMap;
 use store::{Act, Snapshot};
 pub use who::{Role, Who};
 
@@ -66,7 +68,7 @@ struct Here {
     who: Who,
     role: Role,
     schema: Schema,
-    effects: BTreeMap<String, EffectConfig>,
+    effects: Effects,
 }
 
 /// The ledger of one incident, opened by one thread.
@@ -122,6 +124,11 @@ impl Ledger {
     /// Who acts.
     pub const fn who(&self) -> &Who {
         &self.here.who
+    }
+
+    /// Whether deeds are refused, whatever the role.
+    pub const fn is_readonly(&self) -> bool {
+        self.readonly
     }
 
     /// What they may do.

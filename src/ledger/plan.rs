@@ -3,13 +3,15 @@
 
 use super::Here;
 use super::claims::{chain, held};
+use super::effects::{Queued, RESTITCH};
 use super::fault::Res;
 use super::follow;
 use super::rows::case_file;
 use super::store::Snapshot;
-use crate::domain::case::{State, Verb};
+use crate::domain::case::{FoundCase, State, Verb};
 use crate::domain::queue::{CaseFile, Claim, Decide};
 use crate::domain::{Error, Result};
+use crate::resolve::effects::plan::{self as effects, Asked, Planned};
 use crate::resolve::guards::{self, Around, Offer};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -34,6 +36,8 @@ pub(super) struct Plan {
     pub fence: Option<i64>,
     /// What is decided, the case that was asked for first.
     pub cases: Vec<Decided>,
+    /// What leaves restitch with it.
+    pub effect: Option<Queued>,
     /// What the rules looked at. Where any of it is another when the plan is written, it must be made anew.
     pub seen: Vec<Sight>,
 }
@@ -145,24 +149,21 @@ impl Here {
         let offer = guards::offers(&file, self.around(at, &waits_for))
             .into_iter()
             .find(|o| o.verb == verb);
-        let also = match offer {
-            Some(Offer { refused: Some(why), .. }) => {
-                return Err(Error::refused(format!("{} {}: {why}", verb.name(), d.case)).into());
-            }
-            Some(Offer { asks: Some(asks), .. }) if d.evidence.as_ref().is_none_or(|e| e.trim().is_empty()) => {
-                return Err(Error::refused(format!("{} {}: first {asks}", verb.name(), d.case))
-                    .cure("give the answer, and whose it is: --evidence TEXT")
-                    .into());
-            }
-            Some(offer) => offer.also,
-            None => Vec::new(),
+        let Some(offer) = offer else {
+            return Err(Error::refused(format!("{} is not offered", verb.name())).into());
         };
+        refuse_unready(d, verb, &offer)?;
         refuse_pointless_target(d, verb, &file)?;
-        let mut cases = vec![self.decided(d, verb, &file)?];
-        for other in waits_for.iter().filter(|c| also.contains(&c.found.id)) {
+        let others: Vec<&CaseFile> = waits_for.iter().filter(|c| offer.also.contains(&c.found.id)).collect();
+        let planned = self.effect(d, verb, &file, &others)?;
+        let mut cases = vec![self.decided(d, verb, &file, planned.as_ref())?];
+        for other in others {
             require_claim(&other.found.id, other.claim.as_ref(), &self.who.user, None)?;
-            cases.push(self.decided(d, verb, other)?);
+            cases.push(self.decided(d, verb, other, planned.as_ref())?);
         }
+        let effect = planned
+            .map(|p| Queued::new(&d.key, &p.plan, self.effects.grace))
+            .transpose()?;
         // These three ask for role and claim alone: what others do to other cases is nothing to them.
         let alone = matches!(verb, Verb::Keep | Verb::Park | Verb::Escalate);
         let others = asked.into_iter().filter(|_| !alone);
@@ -187,10 +188,22 @@ impl Here {
             fence: d.fence,
             seen: seen.collect::<Res<_>>()?,
             cases,
+            effect,
         })
     }
 
-    fn decided(&self, d: &Decide, verb: Verb, file: &CaseFile) -> Res<Decided> {
+    /// What the decision's effect will do; `None` for `record`. `others` are written before.
+    fn effect(&self, d: &Decide, verb: Verb, file: &CaseFile, others: &[&CaseFile]) -> Result<Option<Planned>> {
+        let chain: Vec<&FoundCase> = others.iter().rev().map(|c| &c.found).collect();
+        let asked = Asked {
+            reference: d.reference.as_deref(),
+            to: d.to.as_deref(),
+        };
+        let planned = effects::plan(self.effects.of(verb), verb, &file.found, &chain, asked, &self.schema);
+        planned.map_err(|why| Error::refused(format!("{} {}: {why}", verb.name(), d.case)))
+    }
+
+    fn decided(&self, d: &Decide, verb: Verb, file: &CaseFile, effect: Option<&Planned>) -> Res<Decided> {
         let next = match verb {
             Verb::Keep => State::Proven,
             Verb::Park => State::Parked,
@@ -199,7 +212,10 @@ impl Here {
             Verb::Complete => State::Applied,
             Verb::Reapply | Verb::Resubmit | Verb::Relink | Verb::Supersede | Verb::Cancel => State::ToDo,
         };
-        let steps = guards::own_steps(file, verb, d.reference.as_deref(), d.to.as_deref(), &self.schema);
+        let steps = match effect {
+            Some(effect) if file.found.id == d.case => effect.lines.clone(),
+            _ => guards::own_steps(file, verb, d.reference.as_deref(), d.to.as_deref(), &self.schema),
+        };
         Ok(Decided {
             id: file.found.id.clone(),
             next,
@@ -207,10 +223,11 @@ impl Here {
             steps: serde_json::to_string(&steps)?,
             assignee: match verb {
                 Verb::Escalate => d.to.clone(),
+                _ if effect.is_some() => Some(RESTITCH.to_owned()),
                 _ if next == State::ToDo => Some(self.who.user.clone()),
                 _ => None,
             },
-            wanted: guards::wanted(verb).map(str::to_owned),
+            wanted: guards::wanted(verb).filter(|_| effect.is_none()).map(str::to_owned),
         })
     }
 }
@@ -269,6 +286,36 @@ pub(super) fn require_claim(id: &str, claim: Option<&Claim>, who: &str, fence: O
         }
         Some(_) => Ok(()),
     }
+}
+
+/// What the offer wants first: that nothing speaks against it, an answer, the confirmation of what nothing takes back, and
+/// eyes that saw the cases as they are.
+fn refuse_unready(d: &Decide, verb: Verb, offer: &Offer) -> Result<()> {
+    let what = format!("{} {}", verb.name(), d.case);
+    if let Some(why) = &offer.refused {
+        return Err(Error::refused(format!("{what}: {why}")));
+    }
+    let answered = d.evidence.as_ref().is_some_and(|e| !e.trim().is_empty());
+    if let Some(asks) = offer.asks.as_ref().filter(|_| !answered) {
+        return Err(
+            Error::refused(format!("{what}: first {asks}")).cure("give the answer, and whose it is: --evidence TEXT")
+        );
+    }
+    if offer.kind == guards::ONE_WAY && d.confirm.is_none() {
+        return Err(
+            Error::refused(format!("{what} is one-way: nothing takes it back once it has left")).cure(format!(
+                "--confirm {} says that it is meant; --dry-run shows what leaves",
+                d.case
+            )),
+        );
+    }
+    if d.seen.is_some() && offer.seen.is_some() && d.seen != offer.seen {
+        return Err(
+            Error::refused(format!("{what}: a scan changed the case since it was shown"))
+                .cure("look at it again, then decide"),
+        );
+    }
+    Ok(())
 }
 
 /// `--ref` and `--to` must name something that can be meant.

@@ -2,7 +2,7 @@
 
 use super::fault::{Fault, Res};
 use super::store::{Row, Snapshot, Value};
-use super::{Here, Ledger, body};
+use super::{Here, Ledger, body, effects};
 use crate::domain::case::{FoundCase, State, Verb};
 use crate::domain::finding::Kind;
 use crate::domain::queue::{CaseFile, CaseRow, Claim, Counts, Decision, Filter, Note, Reject};
@@ -151,7 +151,7 @@ fn claims(at: &dyn Snapshot) -> Res<HashMap<i64, Claim>> {
 
 /// The columns of `files` as [`read_file`] wants them.
 pub(super) const FILE: &str = "body, state, holder, held_until, fence, disproven, notes, waited_for_by,
-    decision, verb, reason, decided_by, decided_at, reference, target, evidence, until, steps, assignee, wanted, held, read";
+    decision, verb, reason, decided_by, decided_at, reference, target, evidence, until, steps, assignee, wanted, held, read, effect";
 
 /// Everything on one case.
 pub(super) fn case_file(at: &dyn Snapshot, id: &str) -> Res<Option<CaseFile>> {
@@ -172,6 +172,10 @@ pub(super) fn read_file(row: &dyn Row, now: i64) -> Res<CaseFile> {
             _ => None,
         },
         disproven: row.bool(5)?,
+        effect: match (row.get_text(22)?, row.get_text(8)?) {
+            (Some(json), Some(decision)) => Some(effects::line_of(json, decision)?),
+            _ => None,
+        },
         decision: decision(row)?,
         notes: notes.into_iter().map(|(by, at, text)| Note { by, at, text }).collect(),
         waited_for_by: row.json(7)?,

@@ -214,6 +214,7 @@ impl Tx<'_> {
         if this || !before {
             return Ok(false);
         }
+        self.forget_effects()?;
         // Bodies of an earlier attempt do not tell how this opening saw a case.
         self.db.execute(
             "UPDATE found SET opening = x'' WHERE no IN (SELECT no FROM cases WHERE incident = ?1)",

@@ -2,6 +2,7 @@
 
 use super::Ledger;
 use super::audit::Deed;
+use super::effects::Queued;
 use super::fault::Res;
 use super::rows::{FILE, claim_on, read_file, state_of};
 use super::sqlite::Tx;
@@ -35,6 +36,8 @@ struct Note<'a> {
 struct Undo<'a> {
     case: &'a str,
     reason: &'a str,
+    /// What writes back what the decision wrote.
+    back: Option<Queued>,
 }
 
 /// What reading again said of a decided case.
@@ -63,12 +66,14 @@ impl Ledger {
         self.act(&Note { case: id, text })
     }
 
-    /// Takes a decision back: the case, and those decided with it that are not proven yet, are open again.
+    /// Takes a decision back: the case, and those decided with it that are not proven yet, are open again. What the
+    /// decision wrote is written back first, as an effect of its own: until that is done the case stays as it is.
     pub fn undo(&mut self, id: &str, reason: &str) -> Result<State> {
         if reason.trim().is_empty() {
             return Err(Error::usage("`undo` needs a reason").cure("--reason TEXT"));
         }
-        self.act(&Undo { case: id, reason })
+        let back = self.way_back(id)?;
+        self.act(&Undo { case: id, reason, back })
     }
 
     /// The decided cases to read again: all that wait for a proof, or those asked for.
@@ -129,7 +134,7 @@ impl Tx<'_> {
             })?)
     }
 
-    fn set_state(&self, no: i64, state: State) -> Res<()> {
+    pub(super) fn set_state(&self, no: i64, state: State) -> Res<()> {
         self.db
             .prepare_cached("UPDATE cases SET state = ?2 WHERE no = ?1")?
             .execute((no, state.name()))?;
@@ -144,6 +149,21 @@ impl Tx<'_> {
             "UPDATE cases SET state = 'open', disproven = 0, verb = NULL, decision = NULL WHERE no = ?1"
         };
         self.db.prepare_cached(sql)?.execute([no])?;
+        Ok(())
+    }
+}
+
+impl Tx<'_> {
+    /// Opens a case whose decision did not come true, for its decider first.
+    pub(super) fn open_to_decider(&self, id: &str, no: i64, decision: &str) -> Res<()> {
+        self.open_again(no, true)?;
+        if claim_on(self, no)?.is_none() {
+            let by: String = self
+                .db
+                .prepare_cached("SELECT by FROM decisions WHERE key = ?1")?
+                .query_row([decision], |r| r.get(0))?;
+            self.claim(id, &by, self.now.saturating_add(DECIDER_FIRST))?;
+        }
         Ok(())
     }
 }
@@ -168,9 +188,24 @@ impl Act for Done<'_> {
         if let (State::Parked | State::Escalated, Some(key)) = (case.state, &case.key) {
             return self.answers(tx, &case, key);
         }
+        let does_itself = match &case.key {
+            Some(key) => tx.does_itself(key)?,
+            None => false,
+        };
+        if does_itself {
+            return Err(Error::refused(format!("{id}: restitch does it itself"))
+                .cure("`restitch undo` takes it back as long as it has not left")
+                .into());
+        }
+        // Where an answer was lost, a person may know what became of it.
+        let lost = case.state == State::Unconfirmed;
         // What the order of states cannot show for `complete`, a lead may confirm.
         let confirms = case.state == State::Applied && case.verb == Some(Verb::Complete) && tx.role == Role::Lead;
-        let Some(key) = case.key.as_ref().filter(|_| case.state == State::ToDo || confirms) else {
+        let Some(key) = case
+            .key
+            .as_ref()
+            .filter(|_| case.state == State::ToDo || lost || confirms)
+        else {
             return Err(Error::refused(format!("{id} is {}, not to do", case.state.words())).into());
         };
         let (next, why) = if confirms {
@@ -182,6 +217,9 @@ impl Act for Done<'_> {
             "UPDATE decided SET evidence = ?3 WHERE key = ?1 AND no = ?2",
             (key, case.no, self.evidence),
         )?;
+        if lost {
+            tx.effect_came_true(key, self.evidence)?;
+        }
         tx.set_state(case.no, next)?;
         tx.audit(Deed {
             verb: case.verb.map(Verb::name),
@@ -260,9 +298,13 @@ impl Act for Undo<'_> {
         tx.require_operator()?;
         let id = self.case;
         let case = tx.standing(id)?;
+        let wrote_rows = match &case.key {
+            Some(key) => tx.wrote_rows(key)?,
+            None => false,
+        };
         let taken_back = match case.state {
             State::ToDo | State::Applied | State::Parked | State::Escalated => true,
-            State::Proven => case.verb == Some(Verb::Keep),
+            State::Proven => case.verb == Some(Verb::Keep) || wrote_rows,
             State::Open | State::Unconfirmed | State::Gone => false,
         };
         let (true, Some(key)) = (taken_back, &case.key) else {
@@ -272,14 +314,20 @@ impl Act for Undo<'_> {
             .db
             .prepare_cached(
                 "SELECT c.no, c.id FROM decided d CROSS JOIN cases c ON c.no = d.no
-                 WHERE d.key = ?1 AND c.incident = ?2 AND c.decision = ?1 AND (c.no = ?3 OR c.state <> 'proven')
+                 WHERE d.key = ?1 AND c.incident = ?2 AND c.decision = ?1 AND (c.no = ?3 OR c.state <> 'proven' OR ?4)
                  ORDER BY c.no <> ?3, c.no",
             )?
-            .query_map((key, tx.incident, case.no), |r| Ok((r.get(0)?, r.get(1)?)))?
+            .query_map((key, tx.incident, case.no, wrote_rows), |r| Ok((r.get(0)?, r.get(1)?)))?
             .collect::<rusqlite::Result<_>>()?;
         for (no, id) in &linked {
             tx.refuse_held_by_others(id, *no)?;
-            tx.open_again(*no, false)?;
+        }
+        let ids: Vec<&str> = linked.iter().map(|(_, id)| id.as_str()).collect();
+        let written_back_first = tx.take_effect_back(key, self.back.as_ref(), &ids)?;
+        for (no, id) in &linked {
+            if !written_back_first {
+                tx.open_again(*no, false)?;
+            }
             tx.audit(Deed {
                 case: Some(id),
                 verb: case.verb.map(Verb::name),
@@ -288,6 +336,9 @@ impl Act for Undo<'_> {
                 why: Some(self.reason),
                 ..self.deed()
             })?;
+        }
+        if written_back_first {
+            return Ok(case.state);
         }
         Ok(State::Open)
     }
@@ -316,14 +367,20 @@ impl Act for Prove<'_> {
         let Some(key) = key else {
             return Err(Error::refused(format!("{id} is {}: nothing is decided", case.state.words())).into());
         };
-        let (by, before): (String, (Option<bool>, Option<String>)) = tx.db.query_row(
-            "SELECT d.by, c.held, c.read FROM decisions d JOIN decided c ON c.key = d.key WHERE d.key = ?1 AND c.no = ?2",
+        if tx.is_being_undone(key)? {
+            return Ok(case.state);
+        }
+        let before: (Option<bool>, Option<String>) = tx.db.query_row(
+            "SELECT held, read FROM decided WHERE key = ?1 AND no = ?2",
             (key, case.no),
-            |r| Ok((r.get(0)?, (r.get(1)?, r.get(2)?))),
+            |r| Ok((r.get(0)?, r.get(1)?)),
         )?;
+        let on_its_way = case.state == State::Applied && tx.is_on_its_way(key)?;
         let next = match (holds, case.state) {
             (Some(true), _) => State::Proven,
-            (Some(false), State::ToDo) => State::ToDo,
+            // What has yet to be done, or may have been: that it is not there says nothing.
+            (Some(false), State::ToDo | State::Unconfirmed) => case.state,
+            (Some(false), _) if on_its_way => case.state,
             (Some(false), _) if case.verb != Some(Verb::Keep) => State::Open,
             (_, state) => state,
         };
@@ -334,18 +391,16 @@ impl Act for Prove<'_> {
         tx.db
             .prepare_cached("UPDATE decided SET held = ?3, read = ?4 WHERE key = ?1 AND no = ?2")?
             .execute((key, case.no, holds, read))?;
+        if holds == Some(true) {
+            tx.effect_came_true(key, read)?;
+        }
         match next {
-            State::Open => {
-                tx.open_again(case.no, true)?;
-                if claim_on(tx, case.no)?.is_none() {
-                    tx.claim(id, &by, tx.now.saturating_add(DECIDER_FIRST))?;
-                }
-            }
+            State::Open => tx.open_to_decider(id, case.no, key)?,
             _ => tx.set_state(case.no, next)?,
         }
         let why = match (holds, next) {
             (Some(true), _) => format!("holds: {read}"),
-            (Some(false), State::ToDo) => format!("not yet: {read}"),
+            (Some(false), State::ToDo | State::Unconfirmed | State::Applied) => format!("not yet: {read}"),
             (Some(false), _) => format!("does not hold: {read}"),
             (None, _) => format!("cannot tell: {read}"),
         };

@@ -44,6 +44,7 @@ pub fn whole(file: &CaseFile, schema: &Schema) -> Result<Json> {
     if let Json::Object(case) = &mut case {
         case.insert("waited_for_by".to_owned(), json!(waited));
         case.insert("disproven".to_owned(), json!(file.disproven));
+        case.insert("effect".to_owned(), json!(file.effect));
         case.insert("decision".to_owned(), json!(file.decision.as_ref().map(decision)));
         case.insert("notes".to_owned(), json!(notes));
         case.insert("family".to_owned(), plain(&found.family)?);

@@ -2,18 +2,24 @@
 //!
 //! `keep`, `park` and `escalate` ask for role and claim alone; every other verb has its rows in [`RULES`](super::rules::RULES).
 
+use super::effects::plan::{self, Asked as Args, Planned};
 use super::rules::{Facts, missing_words};
 use super::steps::{self, Act};
-use crate::config::EffectConfig;
+use crate::config::{Effect, Effects};
 use crate::domain::case::{FoundCase, Happened, Outside, State, Verb};
 use crate::domain::finding::{Kind, Missing};
 use crate::domain::queue::CaseFile;
 use crate::domain::schema::{ORDER, Schema};
 use crate::ledger::Role;
+use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
-/// How far a verb can be taken back. With the effect `record` every verb is reversible.
+/// A verb that undo takes back: every one with the effect `record`.
 pub const REVERSIBLE: &str = "reversible";
+/// A verb that another act makes up for, as long as nobody built on it: with the effect `sql`.
+pub const COMPENSABLE: &str = "compensable";
+/// A verb that nothing takes back once it has left: with the effects `kafka` and `http`.
+pub const ONE_WAY: &str = "one-way";
 /// How a decision without an effect of its own is taken back.
 pub const UNDO: &str = "undo takes it back as long as nobody did the work";
 
@@ -29,9 +35,14 @@ pub struct Offer {
     /// `reversible`, `compensable` or `one-way`.
     pub kind: &'static str,
     /// How it is taken back, in words.
-    pub undo: &'static str,
-    /// What a person must do outside, step by step, for this case and for those of `also`.
+    pub undo: String,
+    /// What its effect does, exactly; with `record`, what a person must do outside: step by step, for this case and for
+    /// those of `also`.
     pub steps: Vec<String>,
+    /// What its effect does, in the form of `--json`; `None` with `record`.
+    pub effect: Option<Json>,
+    /// What tells these cases, as they are now, from any others; `None` with `record`.
+    pub seen: Option<String>,
     /// The evidence that closes the to-do, in words; `None` where there is no to-do.
     pub wanted: Option<&'static str>,
     /// What must be asked before, and answered with the decision (`--evidence`): nobody knows whether it would be done
@@ -49,7 +60,7 @@ pub struct Around<'a> {
     /// The site's entities.
     pub schema: &'a Schema,
     /// `[effects]`
-    pub effects: &'a BTreeMap<String, EffectConfig>,
+    pub effects: &'a Effects,
     /// The ledger login of whoever asks.
     pub who: &'a str,
     /// Their role.
@@ -101,26 +112,23 @@ impl Asked<'_> {
             _ => Vec::new(),
         };
         let case = &self.file.found;
-        let steps = match verb {
-            Verb::Reapply => {
-                // Who is waited for longest stands last in the chain and is written first.
-                let mut steps: Vec<String> = Vec::new();
-                for c in self.undecided.iter().rev() {
-                    steps.extend(steps::reapply(&c.found, self.around.schema));
-                }
-                steps.extend(steps::reapply(case, self.around.schema));
-                steps
-            }
-            _ => own_steps(self.file, verb, None, None, self.around.schema),
+        let effect = self.around.effects.of(verb);
+        let planned = self.planned(verb, Args::default());
+        let (steps, json) = match planned {
+            Ok(Some(planned)) => (planned.lines, Some(planned.json)),
+            Ok(None) | Err(_) => (self.steps(verb), None),
         };
+        let (kind, undo) = self.way(verb);
         Offer {
             verb,
             what: self.what(verb),
             refused: self.refused(verb),
-            kind: REVERSIBLE,
-            undo: UNDO,
+            kind,
+            undo,
             steps,
-            wanted: wanted(verb),
+            effect: json,
+            seen: (*effect != Effect::Record).then(|| plan::digest(case, &self.chain(verb))),
+            wanted: wanted(verb).filter(|_| *effect == Effect::Record),
             asks: match verb {
                 // An answer may turn out either way, so the verb is not refused: it takes the answer. Where no step is
                 // known at all there is nothing to ask about by name: the advice says so, and the person decides.
@@ -129,6 +137,56 @@ impl Asked<'_> {
             },
             also,
             advised: case.advice.as_ref().is_some_and(|a| a.verb == verb),
+        }
+    }
+
+    /// What a person must do, for the whole chain.
+    fn steps(&self, verb: Verb) -> Vec<String> {
+        if verb != Verb::Reapply {
+            return own_steps(self.file, verb, None, None, self.around.schema);
+        }
+        let chain = self.chain(verb);
+        let all = chain.into_iter().chain([&self.file.found]);
+        all.flat_map(|c| steps::reapply(c, self.around.schema)).collect()
+    }
+
+    /// The other cases that it writes: who is waited for longest stands last in the chain and is written first.
+    fn chain(&self, verb: Verb) -> Vec<&FoundCase> {
+        match verb {
+            Verb::Reapply => self.undecided.iter().rev().map(|c| &c.found).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn planned(&self, verb: Verb, args: Args<'_>) -> Result<Option<Planned>, String> {
+        let effect = self.around.effects.of(verb);
+        plan::plan(
+            effect,
+            verb,
+            &self.file.found,
+            &self.chain(verb),
+            args,
+            self.around.schema,
+        )
+    }
+
+    /// Whether and how it is taken back.
+    fn way(&self, verb: Verb) -> (&'static str, String) {
+        match self.around.effects.of(verb) {
+            Effect::Record => (REVERSIBLE, UNDO.to_owned()),
+            Effect::Sql => (
+                COMPENSABLE,
+                "undo writes the rows back, as long as they stand as written".to_owned(),
+            ),
+            Effect::Kafka(_) | Effect::Http(_) => {
+                let grace = self.around.effects.grace.as_secs_f64();
+                let undo = if grace > 0.0 {
+                    format!("it leaves after {grace} s; until then undo takes it back, then nothing does")
+                } else {
+                    "nothing takes it back".to_owned()
+                };
+                (ONE_WAY, undo)
+            }
         }
     }
 
@@ -143,15 +201,13 @@ impl Asked<'_> {
         if let Some(claim) = self.file.claim.as_ref().filter(|c| c.by != self.around.who) {
             return Some(format!("{} holds it", claim.by));
         }
-        if let Some(effect) = self.around.effects.get(verb.name()).filter(|e| e.kind != "record") {
-            return Some(format!(
-                "its effect is configured as {:?}, which this restitch cannot do yet",
-                effect.kind
-            ));
-        }
         self.facts.why_not(verb).or_else(|| match verb {
-            Verb::Reapply => self.chain_is_not_mine(),
-            _ => None,
+            Verb::Reapply => self
+                .chain_is_not_mine()
+                .or_else(|| self.planned(verb, Args::default()).err()),
+            // What it would write, depends on what is asked for yet.
+            Verb::Relink => None,
+            _ => self.planned(verb, Args::default()).err(),
         })
     }
 
@@ -185,7 +241,10 @@ impl Asked<'_> {
             }
             Verb::Complete => "done outside: write the evidence".to_owned(),
             Verb::Supersede => format!("another order did what {label} should: name it"),
-            Verb::Cancel => format!("a person cancels {label} outside"),
+            Verb::Cancel if *self.around.effects.of(verb) == Effect::Record => {
+                format!("a person cancels {label} outside")
+            }
+            Verb::Cancel => format!("cancel {label}"),
             Verb::Park => "put it off until a time or an answer".to_owned(),
             Verb::Escalate => "hand it to a person, with a time".to_owned(),
             Verb::Keep => {

@@ -3,10 +3,12 @@
 use crate::domain::case::{FamilyRow, FoundCase, Happened, Outside};
 use crate::domain::finding::{Finding, Kind};
 use crate::domain::schema::{Entity, ORDER, Schema};
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 /// What `reapply` does to one row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Act {
     /// The row is not there and comes back.
     Insert,
@@ -23,6 +25,15 @@ impl Act {
             Kind::Regressed => Some(Self::Set),
             Kind::Undeleted => Some(Self::Delete),
             _ => None,
+        }
+    }
+
+    /// The word in files, and in the lines of a plan.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::Set => "set",
+            Self::Delete => "delete",
         }
     }
 

@@ -70,7 +70,7 @@ pub(super) fn log_fields<'r>(
         .iter()
         .filter_map(|f| {
             let column = now.catalogue.tables[entity].column(&f.name)?;
-            Some((column, f.name.as_str(), log_value(f.log.as_ref()?, f.coarse)))
+            Some((column, f.name.as_str(), log_value(f.said()?, f.coarse)))
         })
         .collect()
 }

@@ -31,12 +31,26 @@ pub struct Sqlite {
 impl Sqlite {
     /// Opens the file; nothing is ever written to it.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_for(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+    }
+
+    /// Opens the file for an effect.
+    pub fn open_to_write(path: &Path) -> Result<Self> {
+        Self::open_for(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+    }
+
+    /// For statements of an effect.
+    pub const fn file(&mut self) -> &mut Connection {
+        &mut self.file
+    }
+
+    fn open_for(path: &Path, access: OpenFlags) -> Result<Self> {
         let failed = |e: rusqlite::Error| {
             Error::failed(format!("cannot open the restored database: {e}"))
                 .at(path.display().to_string())
                 .cure("check restored.url: it must name an existing SQLite file")
         };
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let file = Connection::open_with_flags(path, flags).map_err(failed)?;
         file.busy_timeout(Duration::from_secs(10)).map_err(failed)?;
         file.query_row("select count(*) from sqlite_master", [], |_| Ok(()))
@@ -470,7 +484,7 @@ fn push_tuple<'a>(json: &mut String, parts: impl Iterator<Item = (&'a str, Optio
 }
 
 /// A stored value as PostgreSQL would write it.
-fn text(value: ValueRef<'_>, ty: Option<&ColumnType>) -> Option<String> {
+pub fn text(value: ValueRef<'_>, ty: Option<&ColumnType>) -> Option<String> {
     Some(match value {
         ValueRef::Null => return None,
         ValueRef::Integer(n) if ty == Some(&ColumnType::Bool) => if n == 0 { "false" } else { "true" }.to_owned(),

@@ -176,6 +176,7 @@ fn every_case_of_a_night_has_an_advice_that_its_guards_allow() {
         claim: None,
         disproven: false,
         decision: None,
+        effect: None,
         notes: Vec::new(),
         waited_for_by: Vec::new(),
     };

@@ -85,7 +85,7 @@ fn a_database_that_is_not_there_does_not_hide_the_rest() {
 }
 
 #[test]
-fn missing_indexes_a_wrong_clock_and_an_unbuilt_effect_are_said() {
+fn missing_indexes_a_wrong_clock_and_an_effect_that_cannot_be_are_said() {
     let night = Night::new();
     let ran = night.run(&["doctor", "--json"]).ended(0);
     let (state, what) = &checks(&ran, "schema.order.identity")[0];
@@ -99,5 +99,9 @@ fn missing_indexes_a_wrong_clock_and_an_unbuilt_effect_are_said() {
     );
     let ran = night.run(&["doctor", "--json"]).ended(1);
     assert_eq!(checks(&ran, "clock")[0].0, "fail");
-    assert!(checks(&ran, "effects")[0].1.contains("sql"));
+    let (state, what) = &checks(&ran, "effects.reapply")[0];
+    assert!(
+        state == "fail" && what.contains("CREATE TABLE restitch_decisions"),
+        "{what}"
+    );
 }

@@ -15,6 +15,7 @@ mod support;
 
 mod database;
 mod differences;
+mod effects;
 mod findings;
 mod gate;
 mod known;

@@ -46,6 +46,8 @@ pub struct Choice {
     pub asks: Option<String>,
     /// Other cases that it decides: ids.
     pub also: Vec<String>,
+    /// What tells the cases as they are shown from any others, where it has an effect.
+    pub seen: Option<String>,
 }
 
 /// A case with what may be done about it.

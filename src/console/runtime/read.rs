@@ -81,10 +81,11 @@ fn choice(offer: Offer) -> Choice {
         refused: offer.refused,
         way: match offer.kind {
             guards::REVERSIBLE => Way::Reversible,
-            "compensable" => Way::Compensable,
+            guards::COMPENSABLE => Way::Compensable,
             _ => Way::OneWay,
         },
-        back: Some(offer.undo.to_owned()),
+        back: Some(offer.undo),
+        seen: offer.seen,
         steps: offer.steps,
         wanted: offer.wanted.map(str::to_owned),
         asks: offer.asks,

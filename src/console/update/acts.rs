@@ -516,6 +516,7 @@ pub fn submit(model: &mut Model, out: &mut Vec<Effect>) {
             evidence: own(Asks::Evidence),
             until,
             fence,
+            seen: choice.seen,
         })),
         Act::Done => Deed::Done {
             case,

@@ -220,22 +220,6 @@ fn a_decision_without_what_its_verb_needs_is_a_usage_error() {
 }
 
 #[test]
-fn effects_that_do_not_exist_yet_are_never_recorded_silently() {
-    let mut room = Room::new();
-    let effect = |kind: &str| crate::config::EffectConfig {
-        kind: kind.to_owned(),
-        settings: std::collections::BTreeMap::new(),
-    };
-    room.config.effects.insert("reapply".to_owned(), effect("sql"));
-    room.config.effects.insert("resubmit".to_owned(), effect("record"));
-    let mut ana = room.open("ana");
-    store(&mut ana, vec![order("1", &[Kind::Lost])]);
-    claim(&mut ana, &["order:1"]);
-    assert!(refused(ana.decide(&asking("order:1", Verb::Reapply))).contains("sql"));
-    ana.decide(&asking("order:1", Verb::Resubmit)).unwrap();
-}
-
-#[test]
 fn reapplying_decides_what_it_waits_for_too() {
     let (room, mut ana) = room_with(vec![
         order("1", &[Kind::Lost]),

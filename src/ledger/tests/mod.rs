@@ -212,6 +212,7 @@ pub(crate) fn asking(case: &str, verb: Verb) -> Decide {
         until: None,
         confirm: None,
         fence: None,
+        seen: None,
     }
 }
 

@@ -1,7 +1,7 @@
 mod proofs;
 mod to_do;
 
-use crate::config::EffectConfig;
+use crate::config::Effects;
 use crate::domain::case::{Advice, FamilyField, FamilyRef, FamilyRow, FoundCase, Happened, Outside, State, Verb};
 use crate::domain::finding::{FieldDiff, Kind, Missing};
 use crate::domain::queue::{CaseFile, Claim, Decision};
@@ -12,7 +12,6 @@ use crate::resolve::guards::{Around, Offer, offers};
 use crate::resolve::rules::RULES;
 use crate::resolve::steps;
 use serde_json::json;
-use std::collections::BTreeMap;
 
 fn file(found: FoundCase) -> CaseFile {
     CaseFile {
@@ -21,6 +20,7 @@ fn file(found: FoundCase) -> CaseFile {
         claim: None,
         disproven: false,
         decision: None,
+        effect: None,
         notes: Vec::new(),
         waited_for_by: Vec::new(),
     }
@@ -56,16 +56,10 @@ fn decided(mut file: CaseFile, verb: Verb, state: State) -> CaseFile {
 }
 
 fn menu(case: &CaseFile, waits_for: &[CaseFile]) -> Vec<Offer> {
-    menu_of(case, waits_for, Role::Operator, &schema(), &BTreeMap::new())
+    menu_of(case, waits_for, Role::Operator, &schema(), &Effects::default())
 }
 
-fn menu_of(
-    case: &CaseFile,
-    waits_for: &[CaseFile],
-    role: Role,
-    schema: &Schema,
-    effects: &BTreeMap<String, EffectConfig>,
-) -> Vec<Offer> {
+fn menu_of(case: &CaseFile, waits_for: &[CaseFile], role: Role, schema: &Schema, effects: &Effects) -> Vec<Offer> {
     offers(
         case,
         Around {
@@ -154,7 +148,7 @@ fn what_was_decided_to_be_there_or_has_an_identity_may_be_written() {
     let put_there = decided(file(appeared()), Verb::Reapply, State::Open);
     assert_eq!(why(&put_there, &[], Verb::Reapply), "");
     let told = schema().tap(|s| s.entities[0].identity = vec!["external_id".to_owned()]);
-    let menu = menu_of(&file(appeared()), &[], Role::Lead, &told, &BTreeMap::new());
+    let menu = menu_of(&file(appeared()), &[], Role::Lead, &told, &Effects::default());
     assert_eq!(of(&menu, Verb::Reapply).refused, None);
 }
 
@@ -185,7 +179,7 @@ fn past_return() -> FoundCase {
 fn what_is_past_the_point_of_no_return_by_the_log_is_not_cancelled() {
     let schema = schema().tap(|s| s.entities[2].ponr = Some("is_ponr".to_owned()));
     let told = |case: FoundCase| {
-        let menu = menu_of(&file(case), &[], Role::Lead, &schema, &BTreeMap::new());
+        let menu = menu_of(&file(case), &[], Role::Lead, &schema, &Effects::default());
         of(&menu, Verb::Cancel).refused.clone().unwrap_or_default()
     };
     assert_eq!(
@@ -228,7 +222,7 @@ fn what_went_past_the_log_since_the_opening_is_not_set_back() {
                 undone: false,
             }];
         });
-        let menu = menu_of(&file(case), &[], Role::Lead, &ordered, &BTreeMap::new());
+        let menu = menu_of(&file(case), &[], Role::Lead, &ordered, &Effects::default());
         let told = of(&menu, Verb::Reapply).refused.clone().unwrap_or_default();
         assert_eq!(told.is_empty(), expected.is_empty(), "{now}: {told}");
         assert!(told.contains(expected), "{told}");
@@ -473,7 +467,7 @@ fn every_rule_has_its_row() {
         &[],
         Role::Lead,
         &schema,
-        &BTreeMap::new(),
+        &Effects::default(),
     );
     assert!(
         of(&menu, Verb::Cancel)
@@ -495,7 +489,7 @@ fn role_state_holder_and_effect_come_before_the_rules() {
         );
     };
     all(
-        menu_of(&case, &[], Role::Viewer, &schema(), &BTreeMap::new()),
+        menu_of(&case, &[], Role::Viewer, &schema(), &Effects::default()),
         "may look",
     );
     all(menu(&held_by(case.clone(), "li"), &[]), "li holds it");
@@ -511,14 +505,6 @@ fn role_state_holder_and_effect_come_before_the_rules() {
     for state in [State::Parked, State::Escalated] {
         assert_eq!(why(&decided(case.clone(), Verb::Park, state), &[], Verb::Reapply), "");
     }
-    let effect = EffectConfig {
-        kind: "kafka".to_owned(),
-        settings: BTreeMap::new(),
-    };
-    let effects = BTreeMap::from([("resubmit".to_owned(), effect)]);
-    let menu = menu_of(&case, &[], Role::Operator, &schema(), &effects);
-    assert!(of(&menu, Verb::Resubmit).refused.as_ref().unwrap().contains("kafka"));
-    assert_eq!(of(&menu, Verb::Reapply).refused, None);
 }
 
 #[test]

@@ -163,7 +163,7 @@ fn readings(table: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// Object id, name for people and name for SQL of each entity's table.
-async fn tables(pg: &Connection, schema: &Schema) -> Result<Vec<(Oid, String, String)>> {
+pub async fn tables(pg: &Connection, schema: &Schema) -> Result<Vec<(Oid, String, String)>> {
     let failed = |e: tokio_postgres::Error| pg.error("reading the catalogue", &e);
     let mut names: Vec<(usize, (&str, &str))> = Vec::with_capacity(schema.entities.len());
     for (ix, entity) in schema.entities.iter().enumerate() {

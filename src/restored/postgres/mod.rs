@@ -14,6 +14,7 @@ use crate::config::{Database, ScanConfig};
 use crate::domain::schema::{Catalogue, Column, ColumnIx, EntityIx, Schema};
 use crate::domain::{Error, Result};
 use catalogue::Relation;
+pub use catalogue::tables;
 use futures_util::future::try_join_all;
 use lookup::{Plan, Tuples};
 use std::collections::HashSet;
