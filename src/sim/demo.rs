@@ -131,6 +131,16 @@ impl Demo {
         self.incident.times()
     }
 
+    /// The numbers of the held orders, as they came.
+    #[cfg(test)]
+    pub(super) fn held_orders(&self) -> Vec<String> {
+        self.incident
+            .held_orders()
+            .iter()
+            .map(|held| held.label.clone())
+            .collect()
+    }
+
     /// The demo's time: it begins when the restored database answers.
     pub const fn clock(&self) -> &Clock {
         &self.clock
@@ -147,10 +157,10 @@ impl Demo {
         };
         self.spawn("restore", ORDER_SYSTEM, move |ledger, stop| night.play(ledger, stop))?;
         let (config, clock) = (self.config.clone(), self.clock.clone());
-        let again = self.incident.ids_given_again();
+        let incident = Arc::clone(&self.incident);
         let database = self.folder.0.join(super::write::DATABASE);
         self.spawn("order-system", ORDER_SYSTEM, move |ledger, stop| {
-            system::System::open(&database, config, again, pace, clock)?.work(ledger, stop)
+            system::System::open(&database, config, incident, pace, clock)?.work(ledger, stop)
         })?;
         self.spawn("colleague", li::NAME, move |ledger, stop| li::work(ledger, pace, stop))
     }

@@ -14,6 +14,7 @@ mod li;
 mod life;
 mod model;
 mod plan;
+mod replay;
 mod restore;
 mod rng;
 mod story;
@@ -57,6 +58,11 @@ impl Incident {
     /// How many orders are held.
     pub fn held(&self) -> u64 {
         self.story.held.len() as u64
+    }
+
+    /// The held orders, as they came.
+    fn held_orders(&self) -> &[story::Held] {
+        &self.story.held
     }
 
     /// Ids that sequences give again after the restore, though the log has seen them and their deletes.

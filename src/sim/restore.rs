@@ -4,9 +4,9 @@
 //! ended too late, as its gate shows, and a second one that did not. What comes after takes its time while the queue is
 //! worked.
 
-use super::Incident;
 use super::demo::{ORDER_SYSTEM, Pace, Stop, ledger_of};
 use super::story::Times;
+use super::{Incident, replay};
 use crate::config::Config;
 use crate::domain::Result;
 use crate::domain::phase::{Phase, PhaseLine, PhaseState};
@@ -219,6 +219,12 @@ impl Night {
                         return Ok(false);
                     }
                 }
+            }
+            let mut beat = beat;
+            if beat.phase == Phase::Hold && beat.state == PhaseState::Done {
+                let waiting = replay::waiting(ledger)?.len() as u64;
+                let sent = held.saturating_sub(waiting);
+                beat.evidence = format!("{sent} of {held} sent, in order; {waiting} wait for their case");
             }
             say(ledger, &beat, &mut began, self.clock.now())?;
         }

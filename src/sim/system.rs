@@ -6,6 +6,7 @@
 use super::carry::{self, Keys};
 use super::demo::{ORDER_SYSTEM, Pace, Stop};
 use super::traffic::{self, Traffic};
+use super::{Incident, replay};
 use crate::config::Config;
 use crate::domain::case::{State, Verb};
 use crate::domain::phase::{Phase, PhaseState};
@@ -18,6 +19,7 @@ use crate::ledger::Ledger;
 use rusqlite::Connection;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Milliseconds between two looks at the ledger.
@@ -41,8 +43,9 @@ pub(super) struct System {
     /// What was carried out and is not proven, likewise.
     carried: HashSet<(String, String)>,
     proved: Instant,
-    /// Ids that sequences give again.
-    again: Vec<i64>,
+    incident: Arc<Incident>,
+    /// The held orders came in.
+    replayed: bool,
     /// Once workers are back.
     traffic: Option<Traffic>,
 }
@@ -52,7 +55,13 @@ fn failed(e: &rusqlite::Error) -> Error {
 }
 
 impl System {
-    pub(super) fn open(database: &Path, config: Config, again: Vec<i64>, pace: Pace, clock: Clock) -> Result<Self> {
+    pub(super) fn open(
+        database: &Path,
+        config: Config,
+        incident: Arc<Incident>,
+        pace: Pace,
+        clock: Clock,
+    ) -> Result<Self> {
         let open = || -> rusqlite::Result<Connection> {
             let db = Connection::open(database)?;
             db.busy_timeout(Duration::from_secs(15))?;
@@ -68,7 +77,8 @@ impl System {
             known: HashMap::new(),
             carried: HashSet::new(),
             proved: Instant::now(),
-            again,
+            incident,
+            replayed: false,
             traffic: None,
         })
     }
@@ -86,11 +96,17 @@ impl System {
             if seen != Some(revision) || !self.known.is_empty() {
                 seen = Some(revision);
                 if self.traffic.is_none() && workers_are_back(ledger)? {
-                    let again = std::mem::take(&mut self.again);
+                    let again = self.incident.ids_given_again();
                     self.traffic = Some(Traffic::begin(&self.db, ledger, again)?.map_err(|e| failed(&e))?);
+                }
+                if !self.replayed && replay::is_sent(ledger)? {
+                    self.replayed = true;
+                    let waiting = replay::waiting(ledger)?;
+                    replay::send(&self.db, &mut self.keys, self.incident.held_orders(), &waiting)?;
                 }
                 self.decisions(ledger)?;
             }
+            replay::parked(ledger, self.replayed, self.clock.now())?;
         }
         Ok(())
     }

@@ -166,6 +166,42 @@ fn the_demo_is_worked_to_zero_and_everything_is_proven() {
 }
 
 #[test]
+fn held_orders_come_in_and_parked_cases_come_back() {
+    let mut night = Night::begin(5, 300);
+    night.scan();
+    let parked = night.undecided().into_iter().find_map(|id| {
+        let chain = night.ledger.chain(&id).unwrap();
+        night.ledger.claim(&chain, Duration::from_mins(1)).ok()?;
+        let park = Decide {
+            case: id.clone(),
+            key: new_key(),
+            verb: Some(Verb::Park),
+            reason: "waits until services are back".to_owned(),
+            ..Decide::default()
+        };
+        night.ledger.decide(&park).unwrap();
+        night.ledger.drop_claims(&chain).unwrap();
+        Some(id)
+    });
+    let parked = parked.expect("one can be parked");
+    let state = |ledger: &Ledger| ledger.case(&parked).unwrap().unwrap().state;
+    assert_eq!(state(&night.ledger), State::Parked);
+    night.wait("the parked case does not come back", |ledger| {
+        state(ledger) == State::Open
+    });
+    let waiting = super::replay::waiting(&night.ledger).unwrap();
+    let held = night.demo.held_orders();
+    assert!(!waiting.is_empty() && waiting.len() < held.len(), "{waiting:?}");
+    for order in &held {
+        let sql = "select count(*) from orders join order_items on order_id = orders.id where order_number = ?1";
+        let items: i64 = night.db.query_row(sql, [order], |r| r.get(0)).unwrap();
+        assert_eq!(items, i64::from(!waiting.contains(order)), "{order}");
+    }
+    let again = night.scan().counts;
+    assert_eq!(again.opened, 0, "held orders that came in are no damage");
+}
+
+#[test]
 fn small_demos_are_worked_to_zero_as_well() {
     for (seed, orders) in [(2, 1), (3, 12), (4, 150)] {
         work(seed, orders);
