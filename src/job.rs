@@ -4,18 +4,22 @@ use crate::config::{Config, Database, DbUrl, ScanConfig, SourceKind, secrets};
 use crate::domain::ErrorKind;
 use crate::domain::case::{State, Verb};
 use crate::domain::gate::Gate;
+use crate::domain::preflight::Preflight;
 use crate::domain::progress::Progress;
 use crate::domain::progress::Stage;
 use crate::domain::queue::{Course, Decide, ScanCounts};
 use crate::domain::ready::Ready;
 use crate::domain::schema::Catalogue;
-use crate::domain::time;
-use crate::domain::{Error, Result};
+use crate::domain::{Error, Result, time};
 use crate::ledger::{self, Asker, Ledger};
 use crate::log::{LogInput, Wants};
 use crate::resolve::effects::{self, Carried};
 use crate::resolve::prove::{self, Proven};
 use crate::restore::gate::{self, Asked, Old, Witness};
+use crate::restore::rds::check;
+use crate::restore::rds::client::Aws;
+use crate::restore::rds::command::{self, Commands, Plan};
+use crate::restore::rds::inside::Export;
 use crate::restore::{old, org, ready};
 use crate::restored::Restored;
 use crate::restored::facts::Facts;
@@ -27,6 +31,13 @@ use crate::scan::{self, Outcome, ScanReport, Stopped};
 use std::borrow::Cow;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
+
+/// Facts of the ledger: what the old instance had, the source as AWS described it, the pre-flight.
+const EXPORT: &str = "aws-export";
+/// See [`EXPORT`].
+pub const SOURCE: &str = "aws-source";
+/// See [`EXPORT`].
+pub const PREFLIGHT: &str = "aws-preflight";
 
 /// What a scan found, and what became of it in the ledger.
 #[derive(Debug)]
@@ -214,6 +225,56 @@ pub fn tell_org(config: &Config, ledger: &mut Ledger) -> Result<()> {
         return Ok(());
     }
     runtime()?.block_on(org::tell(config, ledger, &time::now)).map(drop)
+}
+
+/// Asks whether the restore may work. What the old instance has is kept in the ledger, to be compared afterwards; so is what
+/// was found. `keep`: whether anything is.
+pub fn preflight(config: &Config, ledger: Option<&mut Ledger>, keep: bool) -> Result<Preflight> {
+    let plan = Plan::of(config)?;
+    let before: Option<Export> = match &ledger {
+        Some(ledger) => ledger.fact(EXPORT)?,
+        None => None,
+    };
+    let now = time::now();
+    let read = runtime()?.block_on(async {
+        let aws = Aws::open(&config.aws).await?;
+        Ok::<_, Error>(Box::pin(check::read(&aws, config, &plan, before.as_ref(), now)).await)
+    })?;
+    let found = Preflight {
+        attempt: config.incident.attempt,
+        at: now,
+        lines: check::judge(config, &plan, &read),
+    };
+    if let Some(ledger) = ledger.filter(|_| keep) {
+        // The first export counts: it is how things stood before anything was done about the incident.
+        if let (None, Ok(export)) = (&before, &read.inside.old) {
+            ledger.keep_fact(EXPORT, export, None)?;
+        }
+        if let Ok(Some(source)) = &read.source {
+            ledger.keep_fact(SOURCE, source, None)?;
+        }
+        ledger.keep_fact(PREFLIGHT, &found, None)?;
+    }
+    Ok(found)
+}
+
+/// The command lines of the restore.
+pub fn restore_commands(config: &Config) -> Result<Commands> {
+    let plan = Plan::of(config)?;
+    runtime()?.block_on(async {
+        let aws = Aws::open(&config.aws).await?;
+        let source = aws.source(plan.source).await?.ok_or_else(|| {
+            Error::failed(format!("there is no instance or cluster called {}", plan.source))
+                .at("aws.source")
+                .cure("check aws.source, aws.region and the account of the identity")
+        })?;
+        let key = config
+            .aws
+            .kms_key
+            .as_deref()
+            .filter(|key| source.key.as_deref() != Some(key));
+        command::commands(&source, &plan, &aws.region, key)
+    })
 }
 
 /// `[schema.*]` as the catalogue of the restored database suggests it, as TOML.

@@ -9,6 +9,7 @@ use crate::ledger::{self, Ledger, Role};
 use crate::log::{database, glance};
 use crate::resolve::effects;
 use crate::restore::hold;
+use crate::restore::rds::client::Aws;
 use crate::restored::Restored;
 use crate::restored::postgres::Postgres;
 use crate::restored::sqlite::Sqlite;
@@ -75,6 +76,7 @@ fn check(context: &mut Context<'_>, config: &Config) -> Result<u8> {
     doctor.clock()?;
     let catalogue = doctor.restored()?;
     doctor.logs(catalogue.as_ref())?;
+    doctor.aws()?;
     doctor.ledger()?;
     doctor.effects()?;
     doctor.terminal()?;
@@ -484,6 +486,53 @@ impl Doctor<'_, '_> {
             Ok(_) => Ok(()),
             Err(error) => self.fails("ledger", &error),
         }
+    }
+
+    /// Who asks AWS, and whether source and target can be seen.
+    fn aws(&mut self) -> Result<()> {
+        let config = self.config;
+        let (Some(source), Some(target)) = (&config.aws.source, &config.aws.target) else {
+            let cure = Some("set source and target in [aws], or ignore this where the restore is not one of RDS");
+            return self.say(
+                State::Warn,
+                "aws",
+                "not configured: the restore itself is not watched",
+                cure,
+            );
+        };
+        let runtime = job::runtime()?;
+        let aws = match runtime.block_on(Aws::open(&config.aws)) {
+            Ok(aws) => aws,
+            Err(error) => return self.fails("aws", &error),
+        };
+        let who = match runtime.block_on(aws.identity()) {
+            Ok(who) => who,
+            Err(e) => return self.fails("aws", &e.into()),
+        };
+        let until = who
+            .until
+            .map_or(String::new(), |at| format!(", until {}", time::format(at)));
+        self.ok("aws", &format!("{} in {}{until}", who.arn, aws.region))?;
+        for (name, what) in [(source, "aws.source"), (target, "aws.target")] {
+            match runtime.block_on(aws.find(name)) {
+                Ok(Some(db)) => self.ok(
+                    what,
+                    &format!("{} {name}, {}, {}", db.kind.word(), db.resource, db.status),
+                )?,
+                Ok(None) if what == "aws.target" => self.ok(what, &format!("{name} is not there yet"))?,
+                Ok(None) => {
+                    let cure = Some("check the identifier, aws.region and the account");
+                    self.say(
+                        State::Fail,
+                        what,
+                        &format!("there is no instance or cluster called {name}"),
+                        cure,
+                    )?;
+                }
+                Err(e) => self.fails(what, &e.into())?,
+            }
+        }
+        Ok(())
     }
 
     fn terminal(&mut self) -> Result<()> {

@@ -25,6 +25,7 @@ mod prove;
 mod readme;
 mod report;
 mod resolve;
+mod restore;
 mod scan;
 mod show;
 
@@ -117,6 +118,9 @@ enum Command {
     Doctor(doctor::Check),
     /// From the log alone: what a restore to T would lose, and what of the bad change it would leave
     Preview(preview::Ask),
+    /// The restore in AWS: may it work, which command does it, how far is it
+    #[command(subcommand)]
+    Restore(restore::Restore),
     /// Is the restored database the right one, at the right point?
     Gate,
     /// Read log and restored database, open and update cases
@@ -158,9 +162,7 @@ enum Command {
 }
 
 /// Commands that the contract names and a later version brings.
-const LATER: &[&str] = &[
-    "restore", "takeover", "bulk", "approve", "ledger", "handover", "signoff",
-];
+const LATER: &[&str] = &["takeover", "bulk", "approve", "ledger", "handover", "signoff"];
 
 /// What a command works with.
 struct Context<'a> {
@@ -241,6 +243,7 @@ impl Command {
             Self::Demo(args) => args.run(context),
             Self::PrintConfig => print_config::run(context),
             Self::Doctor(args) => args.run(context),
+            Self::Restore(what) => what.run(context),
             Self::Gate => gate::run(context),
             Self::Preview(args) => args.run(context),
             Self::Scan(args) => args.run(context),

@@ -114,6 +114,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
             "password_file",
             "sslmode",
             "sslrootcert",
+            "iam_auth",
             "shared_login",
         ],
     ),
@@ -169,7 +170,12 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     ),
     ("gate", &["checks"]),
     ("gate.checks", &["name", "sql"]),
-    ("aws", &["region", "source", "target"]),
+    (
+        "aws",
+        &["region", "endpoint", "source", "target", "restorer", "expects", "pii"],
+    ),
+    ("aws.expects", &["encrypted", "kms_key"]),
+    ("aws.pii", &["kms_key", "sql", "newest"]),
     (
         "cluster",
         &[
@@ -219,6 +225,8 @@ const TABLES: &[&str] = &[
     "schema.*.refs",
     "effects.*.headers",
     "gate.checks",
+    "aws.expects",
+    "aws.pii",
 ];
 
 /// Whether an environment variable may set the key at this path.

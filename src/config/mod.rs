@@ -3,6 +3,7 @@
 //! Flags win over the environment, that over `--config FILE` or `./restitch.toml`, that over the user's configuration
 //! folder, that over the defaults. Nothing is ever written.
 
+mod aws;
 mod cluster;
 mod deeds;
 mod effects;

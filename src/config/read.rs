@@ -6,7 +6,7 @@ use super::types::{
     BadChange, Config, Database, DbUrl, FormatKind, HoldConfig, Incident, KafkaConfig, LedgerConfig, Roles, ScanConfig,
     SourceKind,
 };
-use super::{cluster, deeds, effects, kafka, keys, log, outside, schema, url};
+use super::{aws, cluster, deeds, effects, kafka, keys, log, outside, schema, url};
 use crate::domain::Result;
 use crate::domain::schema::Schema;
 use std::collections::BTreeMap;
@@ -70,7 +70,11 @@ pub fn config(root: &Node, home: &Path) -> Result<Config> {
         config.gate_checks = gate(field.node)?;
     }
     if let Some(field) = top.get("aws") {
-        config.aws = words(field.node, "aws")?;
+        config.aws = aws::read(field.node)?;
+        let logs = config.logs.iter_mut().filter_map(|log| log.database.as_mut());
+        for database in logs.chain(&mut config.restored).chain([&mut config.ledger.database]) {
+            database.region.clone_from(&config.aws.region);
+        }
     }
     if let Some(field) = top.get("cluster") {
         config.cluster = Some(cluster::read(field.node)?);

@@ -37,7 +37,7 @@ pub struct Config {
     /// `[gate]` checks: name and SQL.
     pub gate_checks: Vec<(String, String)>,
     /// `[aws]`
-    pub aws: BTreeMap<String, String>,
+    pub aws: AwsConfig,
     /// `[cluster]`
     pub cluster: Option<ClusterConfig>,
     /// `[org]`
@@ -155,8 +155,10 @@ pub struct Database {
     pub sslmode: SslMode,
     /// PEM bundle; the system's roots otherwise.
     pub sslrootcert: Option<PathBuf>,
-    /// RDS IAM authentication.
+    /// RDS IAM authentication: a token for each attempt to connect instead of a password.
     pub iam_auth: bool,
+    /// `[aws] region`, for tokens where the host does not say its region.
+    pub region: Option<String>,
     /// File whose first line is the password, mode 0600; read when connecting, not when loading.
     pub password_file: Option<PathBuf>,
 }
@@ -169,6 +171,7 @@ impl Database {
             sslmode: SslMode::VerifyFull,
             sslrootcert: None,
             iam_auth: false,
+            region: None,
             password_file: None,
         }
     }
@@ -529,4 +532,36 @@ pub struct Roles {
     pub operator: Vec<String>,
     /// May also take over, confirm and reopen.
     pub lead: Vec<String>,
+}
+
+/// `[aws]`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AwsConfig {
+    /// Region; `None`: as the AWS SDK finds it.
+    pub region: Option<String>,
+    /// One address for all of AWS instead of its own.
+    pub endpoint: Option<String>,
+    /// Identifier of the instance or cluster that was, and is restored from.
+    pub source: Option<String>,
+    /// Identifier of the instance or cluster that the restore makes.
+    pub target: Option<String>,
+    /// ARN of whoever will run the restore; `None`: whoever runs restitch.
+    pub restorer: Option<String>,
+    /// Whether the site expects encrypted storage.
+    pub encrypted: Option<bool>,
+    /// The key that the site expects storage to be encrypted with.
+    pub kms_key: Option<String>,
+    /// The keys of personal data.
+    pub pii: Option<PiiKeys>,
+}
+
+/// `[aws.pii]`: the keys that personal data is encrypted with, which are not the key of the storage.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PiiKeys {
+    /// The KMS key that wraps them.
+    pub kms_key: Option<String>,
+    /// Asks the restored database for the newest version in its key table.
+    pub sql: Option<String>,
+    /// The newest version that was in use when the cluster stopped.
+    pub newest: Option<i64>,
 }

@@ -19,6 +19,14 @@ pub fn database(fields: &Fields<'_>) -> Result<Option<Database>> {
     database.sslrootcert = fields.get("sslrootcert").map(|f| f.path()).transpose()?;
     database.password_file = fields.get("password_file").map(|f| f.path()).transpose()?;
     database.iam_auth = fields.flag("iam_auth")?;
+    if let (true, SslMode::Disable, Some(field)) = (database.iam_auth, database.sslmode, fields.get("iam_auth")) {
+        return Err(field
+            .wrong(format!(
+                "{} needs TLS: a token is a credential and is never sent in the clear",
+                field.path
+            ))
+            .cure("remove sslmode = \"disable\"; for RDS, sslrootcert names the region's bundle"));
+    }
     Ok(Some(database))
 }
 

@@ -9,7 +9,9 @@ use crate::domain::Result;
 use crate::domain::cluster::Reading;
 use crate::domain::gate::Gate;
 use crate::domain::phase::PhaseLine;
+use crate::domain::preflight::Preflight;
 use crate::domain::queue::{CaseRow, Counts, HoldClock};
+use crate::domain::restoring::Restoring;
 use crossterm::event::KeyEvent;
 
 /// One thing that happened.
@@ -99,6 +101,13 @@ pub enum Msg {
     Night(Box<Night>),
     /// The cluster as it was just read.
     Cluster(Box<Reading>),
+    /// The restore as AWS shows it, and the pre-flight as it was last kept.
+    Restoring {
+        /// The restore.
+        view: Box<Restoring>,
+        /// The pre-flight.
+        preflight: Option<Box<Preflight>>,
+    },
     /// A background task died.
     Died {
         /// What it fed.

@@ -1,5 +1,7 @@
 //! The phases of a restore, in the order they happen.
 
+use serde::{Deserialize, Serialize};
+
 /// How the evidence of a phase begins that a person ticked; who, and why, follow.
 pub const BY_HAND: &str = "by hand, ";
 
@@ -87,7 +89,8 @@ impl Phase {
 }
 
 /// How a phase stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum PhaseState {
     /// Not begun, as far as anyone has said.
     Waiting,

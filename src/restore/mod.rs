@@ -8,4 +8,5 @@ pub mod gate;
 pub mod hold;
 pub mod old;
 pub mod org;
+pub mod rds;
 pub mod ready;

@@ -1,7 +1,8 @@
 //! One way to a PostgreSQL server: verified TLS, time limits, a session in known settings, errors that say what to do.
 
-use crate::config::{Database, DbUrl, SslMode};
+use crate::config::{AwsConfig, Database, DbUrl, Secret, SslMode};
 use crate::domain::{Error, Result};
+use crate::restore::rds::token::{self, Login};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
@@ -57,11 +58,6 @@ pub async fn connect(database: &Database, session: Session<'_>) -> Result<Connec
         return Err(Error::usage("this is no PostgreSQL database").cure("give a postgres:// URL"));
     };
     let place = format!("{host}:{port}/{dbname}");
-    if database.iam_auth {
-        return Err(Error::usage("RDS IAM authentication is not built yet")
-            .at(place)
-            .cure("remove iam_auth and give a password by password_file, url_env, PGPASSWORD or .pgpass"));
-    }
     let mut config = tokio_postgres::Config::new();
     config
         .host(host)
@@ -74,7 +70,19 @@ pub async fn connect(database: &Database, session: Session<'_>) -> Result<Connec
         .keepalives_idle(Duration::from_secs(10))
         .keepalives_interval(Duration::from_secs(5))
         .keepalives_retries(3);
-    if let Some(password) = password {
+    // A token is made for this attempt and kept nowhere.
+    let token = if database.iam_auth {
+        let login = Login {
+            host,
+            port: *port,
+            user,
+        };
+        // Boxed: what finds credentials is large, and every reader would carry it.
+        Some(Box::pin(iam_token(database, login)).await?)
+    } else {
+        None
+    };
+    if let Some(password) = token.as_ref().or(password.as_ref()) {
         config.password(password.reveal());
     }
     let failed = |e: &tokio_postgres::Error| connect_error(e, database, &place);
@@ -107,6 +115,22 @@ pub async fn connect(database: &Database, session: Session<'_>) -> Result<Connec
     let set = connection.client.batch_execute(&settings).await;
     set.map_err(|e| connection.error("preparing the session", &e))?;
     Ok(connection)
+}
+
+/// A token for this attempt; none for a connection in the clear.
+async fn iam_token(database: &Database, login: Login<'_>) -> Result<Secret> {
+    if database.sslmode == SslMode::Disable {
+        return Err(
+            Error::usage("iam_auth needs TLS: a token is a credential and is never sent in the clear")
+                .at(format!("{}:{}", login.host, login.port))
+                .cure("remove sslmode = \"disable\""),
+        );
+    }
+    let aws = AwsConfig {
+        region: database.region.clone(),
+        ..AwsConfig::default()
+    };
+    token::token(&aws, login).await
 }
 
 /// The settings that make one text of one value, and that keep a session from waiting or reading the wrong rows.
@@ -223,6 +247,13 @@ fn connect_error(e: &tokio_postgres::Error, database: &Database, place: &str) ->
     if let Some(db) = e.as_db_error() {
         let said = db.message();
         let (what, cure) = match db.code().code() {
+            "28P01" | "28000" if database.iam_auth => (
+                format!("the server refuses the IAM token of user {user:?}: {said}"),
+                "the user must be a member of rds_iam, the instance have IAM authentication on, the policy allow \
+                 rds-db:connect for its DbiResourceId (a restored instance has a new one), and the host be its own endpoint, \
+                 no alias"
+                    .to_owned(),
+            ),
             "28P01" => (
                 format!("the server refuses the password of user {user:?}"),
                 "check password_file, the variable named by url_env, PGPASSWORD or .pgpass; after a restore the \

@@ -11,5 +11,6 @@
 mod support;
 
 mod contract;
+mod iam;
 mod server;
 mod tls;

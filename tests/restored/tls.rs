@@ -20,12 +20,12 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 /// `AuthenticationCleartextPassword`.
 const ASK_PASSWORD: [u8; 9] = [b'R', 0, 0, 0, 8, 0, 0, 0, 3];
 
-struct Ca {
+pub struct Ca {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
-fn ca() -> Ca {
+pub fn ca() -> Ca {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();
@@ -36,13 +36,13 @@ fn ca() -> Ca {
     }
 }
 
-struct Identity {
+pub struct Identity {
     cert: CertificateDer<'static>,
     cert_pem: String,
     key: KeyPair,
 }
 
-fn identity(ca: Option<&Ca>, host: &str, last_year: i32) -> Identity {
+pub fn identity(ca: Option<&Ca>, host: &str, last_year: i32) -> Identity {
     let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
     params.not_before = date_time_ymd(2000, 1, 1);
     params.not_after = date_time_ymd(last_year, 1, 1);
@@ -59,15 +59,15 @@ fn identity(ca: Option<&Ca>, host: &str, last_year: i32) -> Identity {
 }
 
 /// What a peer does with a client that asks for TLS.
-enum Peer {
+pub enum Peer {
     Answers(Vec<u8>),
     Tls(Identity),
 }
 
 /// What went over the wire: raw bytes, and what of them was readable inside TLS.
-struct Heard {
-    raw: Vec<u8>,
-    inside: Vec<u8>,
+pub struct Heard {
+    pub raw: Vec<u8>,
+    pub inside: Vec<u8>,
 }
 
 struct Tap {
@@ -93,7 +93,7 @@ impl Write for Tap {
 }
 
 /// Takes one client, lures it for its password, and listens until it hangs up.
-fn serve(peer: Peer) -> (u16, JoinHandle<Heard>) {
+pub fn serve(peer: Peer) -> (u16, JoinHandle<Heard>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let thread = std::thread::spawn(move || {
@@ -153,7 +153,7 @@ fn database(port: u16, roots: &Path) -> Database {
     database
 }
 
-fn contains(heard: &[u8], needle: &[u8]) -> bool {
+pub fn contains(heard: &[u8], needle: &[u8]) -> bool {
     heard.windows(needle.len()).any(|w| w == needle)
 }
 
@@ -170,7 +170,7 @@ async fn refused(peer: Peer, roots: &Path) -> (Error, Heard) {
     (e, thread.join().unwrap())
 }
 
-fn roots(ca: &Ca) -> (tempfile::TempDir, PathBuf) {
+pub fn roots(ca: &Ca) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("roots.pem");
     std::fs::write(&path, &ca.pem).unwrap();

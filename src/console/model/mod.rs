@@ -16,8 +16,10 @@ use crate::domain::back::CameBack;
 use crate::domain::cluster::Reading;
 use crate::domain::gate::Gate;
 use crate::domain::phase::PhaseLine;
+use crate::domain::preflight::Preflight;
 use crate::domain::progress::Stage;
 use crate::domain::queue::{Counts, HoldClock};
+use crate::domain::restoring::Restoring;
 use case::CasePane;
 use diff::DiffPane;
 use overlay::{Layer, Overlay};
@@ -130,6 +132,8 @@ pub enum Feed {
     Overview,
     /// Old instances, deadlines, notices, and the list before workers start.
     Night,
+    /// The restore in AWS.
+    Aws,
     /// The scan.
     Scan,
     /// The preview.
@@ -146,6 +150,7 @@ impl Feed {
             Self::Phases => "watching the cluster",
             Self::Night => "watching the old instance and the deadlines",
             Self::Overview => "reading the ledger",
+            Self::Aws => "watching AWS",
             Self::Scan => "the scan",
             Self::Preview => "the preview",
         }
@@ -251,6 +256,10 @@ pub struct Model {
     pub cluster: Option<Box<Reading>>,
     /// What else is watched.
     pub night: restore::Night,
+    /// The restore as AWS shows it, where one is configured.
+    pub restoring: Option<Box<Restoring>>,
+    /// The pre-flight, where somebody made one for this attempt.
+    pub preflight: Option<Box<Preflight>>,
     /// The gate, where somebody looked.
     pub gate: Option<Gate>,
     /// What was just done.

@@ -8,7 +8,9 @@ use crate::domain::gate::Check;
 use crate::domain::old::Old;
 use crate::domain::org::Notice;
 use crate::domain::phase::{Phase, PhaseLine, PhaseState};
+use crate::domain::preflight;
 use crate::domain::ready::{Line, Ready};
+use crate::domain::restoring::Step;
 
 /// What is watched beside the cluster.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -59,6 +61,12 @@ pub enum Below<'m> {
     Back(&'m CameBack),
     /// A line of what will happen by itself when workers start.
     Line(&'m Line),
+    /// A line of the pre-flight.
+    Ahead(&'m preflight::Line),
+    /// A step of the restore in AWS.
+    Step(&'m Step),
+    /// A setting that the restored one lacks.
+    Lacks(&'m str),
 }
 
 /// What the phase consists of, in order.
@@ -66,11 +74,25 @@ pub fn below(model: &Model, phase: Phase) -> Vec<Below<'_>> {
     if let (Phase::Ready, Some(ready)) = (phase, &model.night.ready) {
         return ready.lines.iter().map(Below::Line).collect();
     }
+    if phase == Phase::Restoring {
+        return restoring(model);
+    }
     match (phase, &model.gate, &model.scan) {
         (Phase::Gate, Some(gate), _) => gate.checks.iter().map(Below::Check).collect(),
         (Phase::Ready, _, Scan::Done { back, .. }) => back.iter().map(Below::Back).collect(),
         _ => Vec::new(),
     }
+}
+
+/// Before the restore, whether it may work; from then on, its steps and what it lacks.
+fn restoring(model: &Model) -> Vec<Below<'_>> {
+    let begun = model.restoring.as_ref().filter(|view| view.resource.is_some());
+    let Some(view) = begun else {
+        let lines = model.preflight.iter().flat_map(|p| &p.lines);
+        return lines.map(Below::Ahead).collect();
+    };
+    let steps = view.steps.iter().map(Below::Step);
+    steps.chain(view.lacks.iter().map(|lack| Below::Lacks(lack))).collect()
 }
 
 /// Every line: a phase, or a line below it.

@@ -6,7 +6,8 @@ use crate::console::model::{Feed, Model, Scan};
 use crate::console::view::layout::Areas;
 use crate::console::widget::{Pen, Strip};
 use crate::domain::gate::Light;
-use crate::domain::phase::{PhaseLine, PhaseState};
+use crate::domain::phase::{Phase, PhaseLine, PhaseState};
+use crate::domain::preflight::Mark;
 use crate::domain::ready::Stand;
 use crate::domain::time;
 use crate::safe;
@@ -117,6 +118,21 @@ fn line_below<'m>(of: &Below<'m>, cursor: bool) -> Strip<'m> {
             let words = safe!("{}: {}", Safe::of(&line.about), Safe::of(&line.what));
             (tone, Safe::ours(line.stand.words()), words)
         }
+        Below::Ahead(line) => {
+            let tone = match line.mark {
+                Mark::Good => Tone::Good,
+                Mark::Note => Tone::Text,
+                Mark::CannotTell => Tone::Dim,
+                Mark::Bad => Tone::Bad,
+            };
+            let words = safe!("{}: {}", Safe::of(&line.check), Safe::of(&line.what));
+            (tone, Safe::ours(line.mark.words()), words)
+        }
+        Below::Step(step) => {
+            let words = safe!("{}: {}", Safe::of(&step.name), Safe::of(&step.evidence));
+            (state_tone(step.state), Safe::ours(step.state.name()), words)
+        }
+        Below::Lacks(lack) => (Tone::Warn, Safe::ours("lacks"), Safe::of(lack)),
     };
     let mut strip = Strip::new()
         .ours(Tone::Text, "     ")
@@ -158,10 +174,13 @@ fn about(model: &Model, phases: &[PhaseLine], width: usize, room: usize) -> Vec<
     let below = phases.get(model.phase_at).map(|line| below(model, line.phase));
     let chosen = model.below.and_then(|nth| below?.into_iter().nth(nth));
     if let Some(of) = chosen {
-        let (word, what, cure) = match of {
+        let (word, what, cure): (&'static str, &str, Option<&String>) = match of {
             Below::Check(check) => (check.light.words(), &check.what, check.cure.as_ref()),
             Below::Back(back) => ("", &back.what, Some(&back.cure)),
             Below::Line(line) => (line.stand.words(), &line.what, Some(&line.cure)),
+            Below::Ahead(line) => (line.mark.words(), &line.what, line.cure.as_ref()),
+            Below::Step(step) => (step.state.name(), &step.evidence, None),
+            Below::Lacks(lack) => ("", lack, None),
         };
         let cure = cure.map_or(Safe::ours(""), |cure| Safe::of(cure));
         let colon = if word.is_empty() { "" } else { ": " };
@@ -195,11 +214,24 @@ fn about(model: &Model, phases: &[PhaseLine], width: usize, room: usize) -> Vec<
     for (name, tone, text, most) in watched(model, phases.get(model.phase_at), roomy) {
         say(name, tone, &text, most);
     }
+    for (tone, words) in aws(model, phases.get(model.phase_at)) {
+        say("aws", tone, &words, if roomy { 4 } else { 2 });
+    }
     let (tone, scan) = scan(model);
     say("scan", tone, &scan, if roomy { 3 } else { 1 });
+    let told = told(model, phases.get(model.phase_at), if roomy { 6 } else { 2 });
+    let only_phases = told.is_empty();
+    for (i, text) in told.into_iter().enumerate() {
+        say(if i == 0 { "events" } else { "" }, Tone::Text, &text, 1);
+    }
     let mut events: Vec<(i64, &PhaseLine)> = phases.iter().filter_map(|p| Some((p.since?, p))).collect();
     events.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-    for (i, (at, phase)) in events.into_iter().take(if roomy { 5 } else { 1 }).enumerate() {
+    let most = match (only_phases, roomy) {
+        (false, _) => 0,
+        (_, true) => 5,
+        (_, false) => 1,
+    };
+    for (i, (at, phase)) in events.into_iter().take(most).enumerate() {
         let text = safe!(
             "{} {} {}",
             instant(at, Some(model.now)),
@@ -252,6 +284,60 @@ fn watched(model: &Model, phase: Option<&PhaseLine>, roomy: bool) -> Vec<(&'stat
         lines.push((if i == 0 { "clocks" } else { "" }, tone, words, 1));
     }
     lines
+}
+
+/// How a state looks.
+const fn state_tone(state: PhaseState) -> Tone {
+    match state {
+        PhaseState::Done => Tone::Good,
+        PhaseState::Running => Tone::Accent,
+        PhaseState::Failed => Tone::Bad,
+        PhaseState::Waiting => Tone::Dim,
+    }
+}
+
+/// Of the phase that AWS tells of: that it does not answer, or what has to be done about what it says.
+fn aws(model: &Model, line: Option<&PhaseLine>) -> Vec<(Tone, Safe<'static>)> {
+    let Some(view) = model
+        .restoring
+        .as_ref()
+        .filter(|_| line.is_some_and(|l| l.phase == Phase::Restoring))
+    else {
+        return Vec::new();
+    };
+    let mut lines = Vec::new();
+    if let (Some(since), Some((what, cure))) = (view.lost_since, &view.trouble) {
+        let words = safe!(
+            "LOST {}: {}; do: {}",
+            span(model.now - since),
+            Safe::of(what),
+            Safe::of(cure)
+        );
+        lines.push((Tone::Bad, words));
+    }
+    if let Some(resource) = &view.resource {
+        let name = safe!("{} is {}", Safe::of(&view.name), Safe::of(resource));
+        lines.push((Tone::Dim, name));
+    }
+    lines
+}
+
+/// What AWS told last, the newest first.
+fn told(model: &Model, line: Option<&PhaseLine>, most: usize) -> Vec<Safe<'static>> {
+    let Some(view) = model
+        .restoring
+        .as_ref()
+        .filter(|_| line.is_some_and(|l| l.phase == Phase::Restoring))
+    else {
+        return Vec::new();
+    };
+    let mut told: Vec<_> = view.events.iter().filter(|told| told.kind != "step").collect();
+    told.sort_by_key(|told| std::cmp::Reverse(told.at));
+    let words = |told: &&crate::domain::restoring::Told| {
+        let (kind, text) = (Safe::of(&told.kind), Safe::of(&told.text));
+        safe!("{} {}: {}", instant(told.at, Some(model.now)), kind, text)
+    };
+    told.iter().take(most).map(words).collect()
 }
 
 /// The scan in one sentence.

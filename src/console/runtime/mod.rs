@@ -15,7 +15,9 @@
 //! | `cluster` | the cluster, and the phases that it tells of |
 //! | `night` | old instances, deadlines, notices, the list before workers start |
 //! | `watch` | what others do in the ledger |
+//! | `aws` | the restore, as AWS shows it |
 
+mod aws;
 mod cluster;
 mod deeds;
 mod input;

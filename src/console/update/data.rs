@@ -8,12 +8,19 @@ use crate::console::model::{Feed, Model, Scan, Source};
 use crate::console::msg::{Msg, Outcome};
 use crate::domain::cluster::Reading;
 use crate::domain::phase::Phase;
+use crate::domain::preflight::Preflight;
+use crate::domain::restoring::Restoring;
 use crate::domain::{Error, ErrorKind, Result};
 
 /// The source that the cluster is.
 const CLUSTER: &str = "cluster";
 /// A cluster that was heard of so long ago is late, microseconds.
 const CLUSTER_LATE: i64 = 30_000_000;
+/// The source that AWS is.
+const AWS: &str = "aws";
+/// A reading of AWS older than this is shown as late, microseconds: looks are half a minute apart, twice that where AWS
+/// throttles.
+const AWS_LATE: i64 = 180_000_000;
 
 /// Takes one message that is neither key nor time.
 pub fn take(model: &mut Model, msg: Msg, out: &mut Vec<Effect>) {
@@ -101,6 +108,7 @@ pub fn take(model: &mut Model, msg: Msg, out: &mut Vec<Effect>) {
         Msg::Sources(sources) => aged(model, sources),
         Msg::Night(night) => nightly(model, *night),
         Msg::Cluster(reading) => clustered(model, reading),
+        Msg::Restoring { view, preflight } => restoring(model, view, preflight),
         Msg::Died { feed, why } => {
             match feed {
                 Feed::Rows => model.queue.busy = false,
@@ -115,12 +123,12 @@ pub fn take(model: &mut Model, msg: Msg, out: &mut Vec<Effect>) {
     }
 }
 
-/// Other ages come in; the cluster has one of its own.
+/// Other ages come in; the cluster and AWS have their own.
 fn aged(model: &mut Model, sources: Vec<Source>) {
-    let cluster = model.sources.iter().position(|s| s.name == CLUSTER);
-    let cluster = cluster.map(|at| model.sources.swap_remove(at));
+    let own = |s: &Source| s.name == CLUSTER || s.name == AWS;
+    let kept: Vec<Source> = model.sources.drain(..).filter(own).collect();
     model.sources = sources;
-    model.sources.extend(cluster);
+    model.sources.extend(kept);
 }
 
 /// What else is watched was looked at; the cursor stays on its line, though others come before it.
@@ -153,6 +161,20 @@ fn clustered(model: &mut Model, reading: Box<Reading>) {
         late_after: CLUSTER_LATE,
     });
     model.cluster = Some(reading);
+}
+
+/// The restore as AWS shows it.
+fn restoring(model: &mut Model, view: Box<Restoring>, preflight: Option<Box<Preflight>>) {
+    model.dead.retain(|(feed, _)| *feed != Feed::Aws);
+    model.sources.retain(|s| s.name != AWS);
+    model.sources.push(Source {
+        name: AWS.to_owned(),
+        read_at: view.read_at,
+        lost_since: view.lost_since,
+        late_after: AWS_LATE,
+    });
+    model.preflight = preflight.filter(|p| p.attempt == model.setup.attempt);
+    model.restoring = Some(view);
 }
 
 /// The scan said something; `over`: it ran until now.
