@@ -447,7 +447,7 @@ fn hold(config: &Config, read: &Read) -> Line {
     };
     let window = i64::try_from(hold.window.as_micros()).unwrap_or(i64::MAX);
     let words = format!("orders are held for {}; {basis}", time::age(window));
-    let lengthen = match (&hold.topic, hold.brokers.first()) {
+    let lengthen = match (&hold.topic, hold.kafka.brokers.first()) {
         (Some(topic), Some(broker)) => format!(
             "lengthen the topic's retention before the stop: kafka-configs.sh --bootstrap-server {broker} --alter --entity-type \
              topics --entity-name {topic} --add-config retention.ms=86400000; and arm `restitch hold rescue`"
