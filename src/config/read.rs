@@ -253,13 +253,6 @@ fn gate(node: &Node) -> Result<Vec<(String, String)>> {
     Ok(checks)
 }
 
-fn words(node: &Node, section: &str) -> Result<BTreeMap<String, String>> {
-    Fields::of(node, section, section)?
-        .all()
-        .map(|(key, field)| Ok((key.to_owned(), field.text()?.to_owned())))
-        .collect()
-}
-
 fn roles(node: &Node) -> Result<Roles> {
     let fields = Fields::of(node, "roles", "roles")?;
     Ok(Roles {

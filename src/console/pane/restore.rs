@@ -9,6 +9,7 @@ use crate::domain::gate::Light;
 use crate::domain::phase::{Phase, PhaseLine, PhaseState};
 use crate::domain::preflight::Mark;
 use crate::domain::ready::Stand;
+use crate::domain::restoring::{Restoring, Told};
 use crate::domain::time;
 use crate::safe;
 use crate::text::Safe;
@@ -214,23 +215,13 @@ fn about(model: &Model, phases: &[PhaseLine], width: usize, room: usize) -> Vec<
     for (name, tone, text, most) in watched(model, phases.get(model.phase_at), roomy) {
         say(name, tone, &text, most);
     }
-    for (tone, words) in aws(model, phases.get(model.phase_at)) {
-        say("aws", tone, &words, if roomy { 4 } else { 2 });
-    }
     let (tone, scan) = scan(model);
     say("scan", tone, &scan, if roomy { 3 } else { 1 });
-    let told = told(model, phases.get(model.phase_at), if roomy { 6 } else { 2 });
-    let only_phases = told.is_empty();
-    for (i, text) in told.into_iter().enumerate() {
-        say(if i == 0 { "events" } else { "" }, Tone::Text, &text, 1);
-    }
     let mut events: Vec<(i64, &PhaseLine)> = phases.iter().filter_map(|p| Some((p.since?, p))).collect();
     events.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-    let most = match (only_phases, roomy) {
-        (false, _) => 0,
-        (_, true) => 5,
-        (_, false) => 1,
-    };
+    // Of the restore AWS tells its own.
+    let aws = on_restoring(model, phases.get(model.phase_at)).is_some_and(|view| !view.events.is_empty());
+    let most = usize::from(!aws) * if roomy { 5 } else { 1 };
     for (i, (at, phase)) in events.into_iter().take(most).enumerate() {
         let text = safe!(
             "{} {} {}",
@@ -273,6 +264,15 @@ fn watched(model: &Model, phase: Option<&PhaseLine>, roomy: bool) -> Vec<(&'stat
         let tone = if fine { Tone::Text } else { Tone::Warn };
         lines.push(("told", tone, Safe::of(&notice.words(model.now)).into_owned(), 1));
     }
+    for (tone, words) in aws(model, phase) {
+        lines.push(("aws", tone, words, if roomy { 4 } else { 2 }));
+    }
+    for (i, words) in told_by_aws(model, phase, if roomy { 6 } else { 2 })
+        .into_iter()
+        .enumerate()
+    {
+        lines.push((if i == 0 { "events" } else { "" }, Tone::Text, words, 1));
+    }
     for (i, clock) in clocks(model).iter().take(if roomy { 6 } else { 1 }).enumerate() {
         let when = instant(clock.at, Some(model.now));
         let (tone, left) = match clock.at - model.now {
@@ -296,13 +296,15 @@ const fn state_tone(state: PhaseState) -> Tone {
     }
 }
 
+/// What AWS tells, where this is the phase that it tells of.
+fn on_restoring<'m>(model: &'m Model, line: Option<&PhaseLine>) -> Option<&'m Restoring> {
+    let here = line.is_some_and(|l| l.phase == Phase::Restoring);
+    model.restoring.as_deref().filter(|_| here)
+}
+
 /// Of the phase that AWS tells of: that it does not answer, or what has to be done about what it says.
 fn aws(model: &Model, line: Option<&PhaseLine>) -> Vec<(Tone, Safe<'static>)> {
-    let Some(view) = model
-        .restoring
-        .as_ref()
-        .filter(|_| line.is_some_and(|l| l.phase == Phase::Restoring))
-    else {
+    let Some(view) = on_restoring(model, line) else {
         return Vec::new();
     };
     let mut lines = Vec::new();
@@ -323,17 +325,13 @@ fn aws(model: &Model, line: Option<&PhaseLine>) -> Vec<(Tone, Safe<'static>)> {
 }
 
 /// What AWS told last, the newest first.
-fn told(model: &Model, line: Option<&PhaseLine>, most: usize) -> Vec<Safe<'static>> {
-    let Some(view) = model
-        .restoring
-        .as_ref()
-        .filter(|_| line.is_some_and(|l| l.phase == Phase::Restoring))
-    else {
+fn told_by_aws(model: &Model, line: Option<&PhaseLine>, most: usize) -> Vec<Safe<'static>> {
+    let Some(view) = on_restoring(model, line) else {
         return Vec::new();
     };
     let mut told: Vec<_> = view.events.iter().filter(|told| told.kind != "step").collect();
     told.sort_by_key(|told| std::cmp::Reverse(told.at));
-    let words = |told: &&crate::domain::restoring::Told| {
+    let words = |told: &&Told| {
         let (kind, text) = (Safe::of(&told.kind), Safe::of(&told.text));
         safe!("{} {}: {}", instant(told.at, Some(model.now)), kind, text)
     };
