@@ -3,6 +3,7 @@
 use crate::config::{Config, Database, DbUrl, ScanConfig, SourceKind, secrets};
 use crate::domain::ErrorKind;
 use crate::domain::case::{State, Verb};
+use crate::domain::cluster::Reading;
 use crate::domain::gate::Gate;
 use crate::domain::preflight::Preflight;
 use crate::domain::progress::Progress;
@@ -20,7 +21,7 @@ use crate::restore::rds::check;
 use crate::restore::rds::client::Aws;
 use crate::restore::rds::command::{self, Commands, Plan};
 use crate::restore::rds::inside::Export;
-use crate::restore::{old, org, ready};
+use crate::restore::{cluster, old, org, ready};
 use crate::restored::Restored;
 use crate::restored::facts::Facts;
 use crate::restored::postgres::Postgres;
@@ -217,6 +218,13 @@ pub fn ready(config: &Config, ledger: &Ledger) -> Result<Ready> {
         });
     }
     ready::list(config, ledger, &seen, time::now())
+}
+
+/// Reads the cluster once and sets the phases that it shows, where `may_set` says so.
+pub fn cluster(config: &Config, ledger: &mut Ledger, may_set: bool) -> Result<Reading> {
+    let mut reading = runtime()?.block_on(cluster::look(config, time::now()))?;
+    cluster::Keeper::default().take(ledger, &mut reading, may_set, time::now())?;
+    Ok(reading)
 }
 
 /// Tells the org of the phases that changed, where that is configured.

@@ -1,5 +1,7 @@
 //! `restitch doctor`
 
+mod capture;
+
 use super::{Context, DONE};
 use crate::config::{Config, Database, DbUrl, Effect, LogConfig, SourceKind, SslMode};
 use crate::domain::schema::{Catalogue, Entity, EntityIx, Schema};
@@ -74,9 +76,12 @@ fn check(context: &mut Context<'_>, config: &Config) -> Result<u8> {
     };
     doctor.configuration()?;
     doctor.clock()?;
+    doctor.clocks()?;
     let catalogue = doctor.restored()?;
     doctor.logs(catalogue.as_ref())?;
     doctor.aws()?;
+    doctor.cluster()?;
+    doctor.org()?;
     doctor.ledger()?;
     doctor.effects()?;
     doctor.terminal()?;
@@ -324,6 +329,7 @@ impl Doctor<'_, '_> {
         }
         for log in &config.logs {
             self.log(&format!("log {}", log.name), log, catalogue)?;
+            self.capture(log)?;
         }
         let Some(hold) = &config.hold else {
             return self.say(

@@ -23,6 +23,7 @@ mod print_config;
 mod prove;
 #[cfg(test)]
 mod readme;
+mod ready;
 mod report;
 mod resolve;
 mod restore;
@@ -118,7 +119,7 @@ enum Command {
     Doctor(doctor::Check),
     /// From the log alone: what a restore to T would lose, and what of the bad change it would leave
     Preview(preview::Ask),
-    /// The restore in AWS: may it work, which command does it, how far is it
+    /// The restore: may it work, which command does it, how far is it, may workers start
     #[command(subcommand)]
     Restore(restore::Restore),
     /// Is the restored database the right one, at the right point?

@@ -1,6 +1,6 @@
 //! `restitch restore`
 
-use super::{Context, DONE, LEFT, complain};
+use super::{Context, DONE, LEFT, complain, ready};
 use crate::config::Config;
 use crate::domain::preflight::{Mark, Preflight};
 use crate::domain::time::Clock;
@@ -23,6 +23,8 @@ pub enum Restore {
     Command,
     /// Follow the restore in plain lines until it answers
     Watch,
+    /// What will happen by itself when workers start, and the cure beside each
+    Ready,
 }
 
 impl Restore {
@@ -33,6 +35,7 @@ impl Restore {
             Self::Check => check(context, &config),
             Self::Command => command(context, &config),
             Self::Watch => watch(context, &config),
+            Self::Ready => ready::run(context, &config),
         }
     }
 }

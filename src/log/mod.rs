@@ -5,6 +5,7 @@
 //! | [`read()`] | all of it: the configured logs in, [`Folded`] out |
 //! | `source` | where the lines come from: files, topics, tables of events, as blocks of lines |
 //! | [`mod@format`] | one decoder a format |
+//! | [`capture`] | whether a log is being written now, and whether the clocks agree |
 //! | [`database`] | the pre-restore instance as a log |
 //! | [`hold`] | the orders that wait, where the hold is a file |
 //! | `fold` | the newest value of every column of every key |
@@ -12,6 +13,7 @@
 //! | `wants` | which second readings are kept: without the bad change, as at T |
 //! | [`outside`] | what other systems export of their own work |
 
+pub mod capture;
 pub mod database;
 pub mod format;
 pub mod hold;

@@ -115,6 +115,18 @@ where
     }
 }
 
+/// All objects, once; or why not.
+pub async fn list<K>(api: &Api<K>, patience: Patience) -> Result<Vec<K>, String>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    match timeout(patience.silence, api.list(&ListParams::default())).await {
+        Ok(Ok(list)) => Ok(list.items),
+        Ok(Err(e)) => Err(words(&e)),
+        Err(_) => Err(silent(patience)),
+    }
+}
+
 async fn watch<K>(api: &Api<K>, version: &mut String, patience: Patience, to: &mpsc::Sender<Told<K>>) -> Ended
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,

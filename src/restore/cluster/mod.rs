@@ -112,6 +112,27 @@ pub async fn watch(
     }
 }
 
+/// Reads the cluster once, and whom else the configuration names; `now` is microseconds since 1970.
+pub async fn look(config: &Config, now: i64) -> Result<Reading> {
+    let Some(cluster) = &config.cluster else {
+        return Err(Error::usage("no cluster is configured").at("[cluster]"));
+    };
+    let client = client(cluster).await?;
+    let pods: Api<ApiPod> = Api::namespaced(client.clone(), &cluster.namespace);
+    let deployments: Api<ApiDeployment> = Api::namespaced(client, &cluster.namespace);
+    let patience = Patience::default();
+    let failed = |why: String| Error::failed(why).at(format!("[cluster] namespace {}", cluster.namespace));
+    let mut seen = Seen::new(cluster);
+    seen.pods
+        .take(Told::All(follow::list(&pods, patience).await.map_err(failed)?), now);
+    seen.deployments.take(
+        Told::All(follow::list(&deployments, patience).await.map_err(failed)?),
+        now,
+    );
+    seen.asked = Asked::of(config, cluster).await;
+    Ok(seen.reading(cluster))
+}
+
 /// Ends the tasks with the watch.
 struct End<'t>(&'t [tokio::task::JoinHandle<()>]);
 
@@ -130,18 +151,23 @@ struct Asked {
     queues: Option<Result<Vec<String>, String>>,
 }
 
-/// Asks the catalogue's probe and the restored database again and again.
-async fn ask(config: Config, to: mpsc::Sender<Asked>) {
-    let Some(cluster) = &config.cluster else { return };
-    loop {
-        let asked = Asked {
+impl Asked {
+    async fn of(config: &Config, cluster: &ClusterConfig) -> Self {
+        Self {
             probe: match &cluster.catalogue_url {
                 Some(url) => Some(probe(url).await),
                 None => None,
             },
-            queues: queues::names(&config, cluster).await,
-        };
-        if to.send(asked).await.is_err() {
+            queues: queues::names(config, cluster).await,
+        }
+    }
+}
+
+/// Asks the catalogue's probe and the restored database again and again.
+async fn ask(config: Config, to: mpsc::Sender<Asked>) {
+    let Some(cluster) = &config.cluster else { return };
+    loop {
+        if to.send(Asked::of(&config, cluster).await).await.is_err() {
             return;
         }
         tokio::time::sleep(ASK).await;
