@@ -14,6 +14,7 @@ use crate::domain::org::Notice;
 use crate::domain::phase::{Phase, PhaseLine, PhaseState};
 use crate::domain::queue::{CaseFile, CaseRow, Claim, Counts, Decision, HoldClock, Note};
 use crate::domain::ready::{Line, Ready, Stand};
+use crate::domain::restoring::{Restoring, Step, Told};
 use serde_json::json;
 
 /// 2026-11-22T14:05:00Z
@@ -70,6 +71,54 @@ pub fn hold() -> HoldClock {
         rescued: 1167,
         lost: 0,
         loss_from: Some(T + (47 * 60 + 9) * 1_000_000),
+    }
+}
+
+/// A restore under way, of which AWS has not been heard for a minute.
+pub fn restoring() -> Restoring {
+    let since = NOW - 9 * 60_000_000;
+    let step = |name: &str, state, evidence: &str| Step {
+        name: name.to_owned(),
+        state,
+        since: Some(since),
+        evidence: evidence.to_owned(),
+    };
+    let told = |ago: i64, kind: &str, text: &str| Told {
+        at: NOW - ago * 1_000_000,
+        kind: kind.to_owned(),
+        text: text.to_owned(),
+    };
+    Restoring {
+        attempt: 1,
+        read_at: Some(NOW - 75_000_000),
+        lost_since: Some(NOW - 60_000_000),
+        trouble: Some((
+            "the AWS session has expired".to_owned(),
+            "log in again (aws sso login, or new keys of the role)".to_owned(),
+        )),
+        name: "om-prod-restored".to_owned(),
+        resource: Some("db-NEW".to_owned()),
+        status: "creating".to_owned(),
+        since: Some(since),
+        steps: vec![
+            step(
+                "made",
+                PhaseState::Running,
+                "creating; at least 8-25 min in 12 past restores",
+            ),
+            step(
+                "recovery",
+                PhaseState::Running,
+                "replaying, to 14:05:00Z: 41 segments, the last 00000001000000A1000000F3",
+            ),
+            step("settled", PhaseState::Waiting, "creating"),
+            step("answers", PhaseState::Waiting, "no endpoint yet"),
+        ],
+        events: vec![
+            told(500, "found", "instance om-prod-restored is db-NEW"),
+            told(400, "recovery", "Recovery of the DB instance has started."),
+        ],
+        ..Restoring::default()
     }
 }
 

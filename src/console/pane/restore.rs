@@ -429,6 +429,12 @@ mod tests {
         snapshot::check("restore-80x24", &mut model, 80, 24);
         model.scan = fixture::scanned();
         snapshot::check("restore-160x48", &mut model, 160, 48);
+        model.restoring = Some(Box::new(fixture::restoring()));
+        model.below = Some(1);
+        snapshot::check("restore-aws-80x24", &mut model, 80, 24);
+        model.below = None;
+        snapshot::check("restore-aws-160x48", &mut model, 160, 48);
+        model.restoring = None;
         model.gate = Some(fixture::red_gate());
         (model.phase_at, model.below) = (3, Some(0));
         snapshot::check("restore-gate-80x24", &mut model, 80, 24);

@@ -140,6 +140,15 @@ impl Settings {
         }
     }
 
+    /// A group; AWS's own default (`default:postgres-15`, `default.postgres15`) comes without being named.
+    fn group(&mut self, name: &str, flag: &str, value: Option<&str>) {
+        if value.is_some_and(|value| value.starts_with("default")) {
+            self.kept(name, value);
+        } else {
+            self.carry(name, flag, value);
+        }
+    }
+
     /// An argument with several values; nothing where there are none.
     fn carry_all(&mut self, name: &str, flag: &str, values: Vec<String>) {
         if !values.is_empty() {
@@ -206,13 +215,13 @@ impl Db {
         let groups = groups.filter_map(|g| g.vpc_security_group_id()).map(str::to_owned);
         s.carry_all("security groups", "--vpc-security-group-ids", groups.collect());
         let parameters = i.db_parameter_groups().first();
-        s.carry(
+        s.group(
             "parameter group",
             "--db-parameter-group-name",
             parameters.and_then(|g| g.db_parameter_group_name()),
         );
         let options = i.option_group_memberships().first();
-        s.carry(
+        s.group(
             "option group",
             "--option-group-name",
             options.and_then(|g| g.option_group_name()),
@@ -302,7 +311,7 @@ impl Db {
         let groups = c.vpc_security_groups().iter();
         let groups = groups.filter_map(|g| g.vpc_security_group_id()).map(str::to_owned);
         s.carry_all("security groups", "--vpc-security-group-ids", groups.collect());
-        s.carry(
+        s.group(
             "parameter group",
             "--db-cluster-parameter-group-name",
             c.db_cluster_parameter_group(),
