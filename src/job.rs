@@ -1,10 +1,16 @@
 //! The long jobs that commands, console and demo share: the gate, a scan into the ledger, and the proof of decisions.
 
+pub mod bulk;
+mod signoff;
+
+pub use signoff::{Left, SignedOff, hand_over, sign_off};
+
 use crate::config::{Config, Database, DbUrl, ScanConfig, SourceKind, secrets};
 use crate::domain::ErrorKind;
 use crate::domain::case::{State, Verb};
 use crate::domain::cluster::Reading;
 use crate::domain::gate::Gate;
+use crate::domain::paper::{Paper, PaperKind};
 use crate::domain::preflight::Preflight;
 use crate::domain::progress::Progress;
 use crate::domain::progress::Stage;
@@ -98,13 +104,32 @@ pub fn scan(config: &Config, ledger: &mut Ledger, despite: Option<&str>, progres
 /// Decides a case. Before an order is sent to the intake again, its identity is looked up in the restored database as it
 /// is at that moment: refused where it is there, and where nobody can tell.
 pub fn decide(config: &Config, ledger: &mut Ledger, d: &Decide) -> Result<Vec<(String, State)>> {
+    look_up_again(config, ledger, d)?;
+    ledger.decide(d)
+}
+
+/// As [`decide`], on a case of a bulk.
+fn decide_in_bulk(config: &Config, ledger: &mut Ledger, d: &Decide, bulk: &str) -> Result<Vec<(String, State)>> {
+    look_up_again(config, ledger, d)?;
+    ledger.decide_in_bulk(d, bulk)
+}
+
+/// Signs a paper that somebody else wrote: the decision that it asks for is made with that.
+pub fn approve(config: &Config, ledger: &mut Ledger, paper: &Paper, why: &str) -> Result<Vec<(String, State)>> {
+    if paper.kind == PaperKind::Decision {
+        look_up_again(config, ledger, &ledger::asked(paper)?)?;
+    }
+    ledger.sign(paper, why)
+}
+
+fn look_up_again(config: &Config, ledger: &mut Ledger, d: &Decide) -> Result<()> {
     if d.verb == Some(Verb::Resubmit)
         && !ledger.knows_decision(&d.key)?
         && let Some(why) = why_not_resubmit(config, ledger, &d.case)?
     {
         return Err(ledger.refuse_decision(d, why));
     }
-    ledger.decide(d)
+    Ok(())
 }
 
 /// Why an order must not be sent to the intake now, by the restored database itself. Where role, claim or a guard are

@@ -1,7 +1,9 @@
 //! The command line: one file a command, no logic of its own. Results go to stdout, everything else to stderr.
 
+mod approve;
 mod audit;
 mod bars;
+mod bulk;
 mod cases;
 mod claim;
 mod completions;
@@ -28,6 +30,7 @@ mod report;
 mod resolve;
 mod restore;
 mod scan;
+mod shift;
 mod show;
 
 use crate::config::{self, Config, Overrides};
@@ -136,6 +139,10 @@ enum Command {
     Drop(claim::Drop),
     /// Decide a case
     Resolve(resolve::Resolve),
+    /// Decide many cases the same way
+    Bulk(bulk::BulkRun),
+    /// List what waits for another person, and approve or decline it
+    Approve(approve::Approve),
     /// Say that what a decision asked for is done, or give the answer that a case waits for
     Done(deeds::Done),
     /// Write a note on a case
@@ -152,6 +159,10 @@ enum Command {
     Hold(hold::Hold),
     /// Say how a phase of the restore ended
     Phase(phase::SetPhase),
+    /// Hand the shift's open list over, or take it over
+    Handover(shift::Handover),
+    /// The end: read all again, and sign where every case is settled
+    Signoff(shift::Signoff),
     /// The audit trail
     Audit(audit::Audit),
     /// Report the incident: why, what was found, every decision, what is open
@@ -163,7 +174,7 @@ enum Command {
 }
 
 /// Commands that the contract names and a later version brings.
-const LATER: &[&str] = &["takeover", "bulk", "approve", "ledger", "handover", "signoff"];
+const LATER: &[&str] = &["takeover", "ledger"];
 
 /// What a command works with.
 struct Context<'a> {
@@ -253,6 +264,8 @@ impl Command {
             Self::Claim(args) => args.run(context),
             Self::Drop(args) => args.run(context),
             Self::Resolve(args) => args.run(context),
+            Self::Bulk(args) => args.run(context),
+            Self::Approve(args) => args.run(context),
             Self::Done(args) => args.run(context),
             Self::Note(args) => args.run(context),
             Self::Undo(args) => args.run(context),
@@ -261,6 +274,8 @@ impl Command {
             Self::Ignore(args) => args.run(context),
             Self::Hold(args) => args.run(context),
             Self::Phase(args) => args.run(context),
+            Self::Handover(args) => args.run(context),
+            Self::Signoff(args) => args.run(context),
             Self::Audit(args) => args.run(context),
             Self::Report(args) => args.run(context),
             Self::Completions(args) => args.run(context),

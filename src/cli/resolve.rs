@@ -3,6 +3,7 @@
 use super::{Context, DONE, deeds, effects, one_case, parse};
 use crate::config::Config;
 use crate::domain::case::Verb;
+use crate::domain::paper::PaperState;
 use crate::domain::queue::Decide;
 use crate::domain::{Error, Result};
 use crate::job;
@@ -72,6 +73,8 @@ impl Resolve {
             return show(context, &decide, &offer);
         }
         let stand = job::decide(&config, &mut ledger, &decide)?;
+        let paper = ledger.paper(&decide.key)?;
+        let waits = paper.is_some_and(|p| p.state == PaperState::Waits);
         let after = effects::carry_out(context, &config, &mut ledger, &stand)?;
         if context.out.wants_json() {
             let cases: Vec<_> = after
@@ -80,8 +83,8 @@ impl Resolve {
                 .map(|(case, state)| json!({"case": case, "state": state.name()}))
                 .collect();
             context.out.json(&json!({
-                "case": decide.case, "verb": self.verb, "key": decide.key, "dry_run": false, "cases": cases,
-                "effect": after.effect,
+                "case": decide.case, "verb": self.verb, "key": decide.key, "dry_run": false, "awaits_approval": waits,
+                "cases": cases, "effect": after.effect,
             }))?;
         } else {
             for (case, state) in &after.cases {
@@ -90,6 +93,12 @@ impl Resolve {
             if let Some(words) = after.effect.as_ref().and_then(|e| e.outcome.as_ref()) {
                 context.out.line(&safe!("  {}", Safe::of(words)))?;
             }
+        }
+        if waits && !context.out.wants_json() {
+            let key = Safe::id(&decide.key);
+            context
+                .out
+                .line(&safe!("it waits for another person: restitch approve {}", key))?;
         }
         after.failure.map_or(Ok(DONE), Err)
     }

@@ -1,6 +1,7 @@
 //! The one table of commands: dispatch, footer, help and palette are made of it.
 
 use super::model::{Model, View};
+use super::update::waits_for_me;
 use crate::domain::case::State;
 
 /// What a command does.
@@ -15,6 +16,11 @@ pub enum Id {
     Note,
     Undo,
     Reopen,
+    Bulk,
+    Approve,
+    Decline,
+    HandOver,
+    SignOff,
     Done,
     Prove,
     Ignore,
@@ -179,6 +185,11 @@ pub const COMMANDS: &[Command] = &[
     change(Id::Undo, "undo", &["u"], CASE | QUEUE, Some("undo"), "take the decision back"),
     change(Id::Reopen, "reopen", &["R"], CASE | QUEUE, None, "a lead opens a decided or settled case again"),
     change(Id::Tick, "tick", &["a"], RESTORE, Some("tick"), "say how the phase under the cursor ended (nothing happens yet)"),
+    change(Id::Bulk, "bulk", &["B"], CASE | QUEUE, None, "decide the marked cases, or all like this one, together"),
+    change(Id::Approve, "approve", &["A"], CASE | QUEUE | BOARD, None, "another person's decision or bulk: look at it and approve it"),
+    change(Id::Decline, "decline", &["X"], CASE | QUEUE | BOARD, None, "another person's decision or bulk: decline it"),
+    change(Id::HandOver, "hand over", &["H"], QUEUE | BOARD, None, "hand the shift's open list over, or take it over"),
+    change(Id::SignOff, "sign off", &["S"], QUEUE | BOARD, None, "the end: read all again, and sign where every case is settled"),
     change(Id::Ignore, "ignore", &["x"], DIFF, Some("ignore"), "a field that is noise: ignore it in this incident, or compare it again"),
     look(Id::Filter, "filter", &["/"], QUEUE, Some("filter"), "filter: text state:open kind:lost by:me waits:no verb:park"),
     look(Id::NextMatch, "next match", &["n"], QUEUE, None, "to the next match of the last filter"),
@@ -253,8 +264,11 @@ pub fn refused(model: &Model, command: &Command) -> Option<String> {
     match command.id {
         Id::Tick if model.preview.shown => Some("the preview is open: p closes it".to_owned()),
         Id::Tick if model.phases.is_none() => Some("the phases are still being read".to_owned()),
-        Id::Ignore | Id::Reopen if model.setup.role != "lead" => {
+        Id::Ignore | Id::Reopen | Id::SignOff if model.setup.role != "lead" => {
             Some(format!("it takes a lead, and your role is {}", model.setup.role))
+        }
+        Id::Approve | Id::Decline if waits_for_me(model, false).is_none() => {
+            Some("nothing of others waits for your approval".to_owned())
         }
         Id::Ignore if model.diff.group().is_none_or(|g| g.key.field.is_none()) => {
             Some("only a field can be ignored: this count is about whole rows".to_owned())
@@ -263,6 +277,7 @@ pub fn refused(model: &Model, command: &Command) -> Option<String> {
         Id::Open if model.view == View::Diff && model.diff.is_empty() => Some("nothing to open".to_owned()),
         Id::Open if model.view == View::Queue && subject.is_none() => Some("no case under the cursor".to_owned()),
         Id::Claim | Id::Prove if !model.queue.marks.is_empty() && !model.in_case => None,
+        Id::Bulk if subject.is_none() && !model.bulk_runs => Some("no case under the cursor".to_owned()),
         Id::Verbs | Id::Claim | Id::Note | Id::Undo | Id::Reopen | Id::Done | Id::Prove if subject.is_none() => {
             Some("no case under the cursor".to_owned())
         }

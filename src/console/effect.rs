@@ -1,10 +1,13 @@
 //! Everything the console asks of the world, as data. An executor carries it out and answers with messages.
 
+use super::model::Draft;
 use super::model::diff::GroupKey;
 use super::model::query::{Query, Sort};
 use super::model::table::{Rows, Table};
+use crate::domain::paper::{BulkAsk, Paper, Scope, Sifted};
 use crate::domain::phase::{Phase, PhaseState};
 use crate::domain::queue::Decide;
+use std::collections::BTreeMap;
 
 /// One thing to be done outside.
 #[derive(Debug)]
@@ -54,6 +57,21 @@ pub enum Effect {
         /// What to do.
         deed: Deed,
     },
+    /// Look which cases a bulk would decide; answer with [`super::msg::Msg::Sifted`].
+    Sift {
+        /// Which cases.
+        scope: Scope,
+        /// What on each.
+        ask: BulkAsk,
+    },
+    /// Work a bulk off; answer with [`super::msg::Msg::BulkRuns`] and [`super::msg::Msg::BulkEnded`].
+    Bulk(Bulking),
+    /// Stop the bulk that runs after the case it is at.
+    StopBulk,
+    /// Ring the terminal's bell.
+    Bell,
+    /// Keep these drafts on this machine.
+    KeepDrafts(BTreeMap<String, Draft>),
     /// Tell the preview from the log; answer with [`super::msg::Msg::Preview`].
     LoadPreview,
     /// Begin a scan.
@@ -72,6 +90,15 @@ pub enum Effect {
         /// Cases.
         give_back: Vec<String>,
     },
+}
+
+/// A bulk to be worked off.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Bulking {
+    /// One that is frozen now.
+    New(Box<Sifted>),
+    /// One that was cut short: its id.
+    Resume(String),
 }
 
 /// A change to the ledger.
@@ -109,6 +136,32 @@ pub enum Deed {
         /// The case.
         case: String,
         /// Why.
+        reason: String,
+    },
+    /// Sign what somebody else wrote: a decision takes effect, a bulk may run, a shift is taken over.
+    Sign {
+        /// What was read.
+        paper: Box<Paper>,
+        /// A word to go with it.
+        reason: String,
+    },
+    /// Say no to what somebody else asked for.
+    Decline {
+        /// What was read.
+        paper: Box<Paper>,
+        /// Why.
+        reason: String,
+    },
+    /// Hand the shift's open list over.
+    HandOver {
+        /// To whom; `None`: to whoever signs.
+        to: Option<String>,
+        /// What they should know.
+        note: String,
+    },
+    /// Read all decided cases again and sign the incident off.
+    SignOff {
+        /// A word to go with it.
         reason: String,
     },
     /// Read the restored database again for these decided cases.
@@ -159,6 +212,10 @@ impl Deed {
             Self::Note { case, .. } => format!("writing a note on {}", short(case)),
             Self::Undo { case, .. } => format!("taking back the decision on {}", short(case)),
             Self::Reopen { case, .. } => format!("opening {} again", short(case)),
+            Self::Sign { paper, .. } => format!("signing the {} of {}", paper.kind.name(), short(&paper.by)),
+            Self::Decline { paper, .. } => format!("declining the {} of {}", paper.kind.name(), short(&paper.by)),
+            Self::HandOver { .. } => "handing the shift over".to_owned(),
+            Self::SignOff { .. } => "reading all again to sign off".to_owned(),
             Self::Prove(ids) => format!("reading again for {}", many(ids)),
             Self::Tick { phase, state, .. } => format!("saying that {} is {}", phase.title(), state.name()),
             Self::Ignore { entity, column, .. } => format!("ignoring {}", short(&format!("{entity}.{column}"))),

@@ -194,6 +194,7 @@ pub fn row(n: usize) -> CaseRow {
         waited_for: 0,
         show: vec![format!("ACC-{n}").into()],
         disproven: false,
+        due: false,
         dies_at: None,
     }
 }

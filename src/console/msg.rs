@@ -8,6 +8,7 @@ use super::model::{Feed, Scan, Source};
 use crate::domain::Result;
 use crate::domain::cluster::Reading;
 use crate::domain::gate::Gate;
+use crate::domain::paper::{Bulk, Paper, Sifted, Sums};
 use crate::domain::phase::PhaseLine;
 use crate::domain::preflight::Preflight;
 use crate::domain::queue::{CaseRow, Counts, HoldClock};
@@ -93,6 +94,21 @@ pub enum Msg {
         /// What came of it: words for the person (empty for the usual ones) and the cases it changed.
         outcome: Result<Outcome>,
     },
+    /// What lacks a signature, and the bulks that are not done.
+    Papers {
+        /// Papers, oldest first.
+        waiting: Vec<Paper>,
+        /// Bulks, oldest first.
+        bulks: Vec<Bulk>,
+    },
+    /// Which cases a bulk would decide.
+    Sifted(Result<Sifted>),
+    /// How far the bulk is.
+    BulkRuns(Sums),
+    /// The bulk ended; `true`: it waits for another person.
+    BulkEnded(Result<Box<(Bulk, bool)>>),
+    /// The time came that these parked or escalated cases waited for: their labels.
+    Due(Vec<String>),
     /// Somebody changed the ledger.
     Changed,
     /// Ages of the sources.

@@ -53,6 +53,8 @@ pub struct CaseRow {
     pub disproven: bool,
     /// Microseconds since 1970 at which a held order may be lost.
     pub dies_at: Option<i64>,
+    /// It was parked or escalated until a time that has come.
+    pub due: bool,
 }
 
 /// A decision as it stands in the ledger.

@@ -8,6 +8,7 @@ use super::rows::claim_on;
 use super::sqlite::Tx;
 use super::store::Act;
 use crate::domain::case::{State, Verb};
+use crate::domain::paper::PaperState;
 use crate::domain::queue::Decide;
 use crate::domain::{Error, ErrorKind, Result};
 use crate::resolve::guards::{self, Offer};
@@ -34,8 +35,11 @@ impl Ledger {
 
     /// Whether a decision was made under this key.
     pub fn knows_decision(&self, key: &str) -> Result<bool> {
-        let known = self.read(|at| at.one("SELECT 1 FROM decisions WHERE key = ?1", &[key.into()], |r| r.int(0)))?;
-        Ok(known.is_some())
+        let known = self.read(|at| {
+            let sql = "SELECT count(*) FROM decisions WHERE key = ?1";
+            at.one(sql, &[key.into()], |r| r.int(0))
+        })?;
+        Ok(known.is_some_and(|n| n > 0))
     }
 
     /// Refuses a decision for what was found outside the ledger, and writes that down.
@@ -55,7 +59,23 @@ impl Ledger {
 
     /// Decides a case, and with it those whose rows the verb writes; says where each stands now. The same key with the
     /// same content is the same decision: it takes effect once, and answers the same again.
+    ///
+    /// Where its verb needs another person's approval it is written down and waits ([`Ledger::paper`] under its key), and
+    /// the case stays as it is.
     pub fn decide(&mut self, d: &Decide) -> Result<Answer> {
+        self.decide_once(d, false)
+    }
+
+    /// As [`Ledger::decide`], on a case of a bulk: where the verb needs approval, the bulk as a whole must have it.
+    pub fn decide_in_bulk(&mut self, d: &Decide, bulk: &str) -> Result<Answer> {
+        let needs = d.verb.is_some_and(|verb| self.here.approve.needs(verb));
+        if needs && self.paper(bulk)?.is_none_or(|p| p.state != PaperState::Signed) {
+            return Err(self.refuse_decision(d, Error::refused(format!("nobody approved the bulk {bulk}"))));
+        }
+        self.decide_once(d, true)
+    }
+
+    fn decide_once(&mut self, d: &Decide, approved: bool) -> Result<Answer> {
         let verb = well_formed(d)?;
         let deed = Deed {
             action: "decide",
@@ -73,7 +93,9 @@ impl Ledger {
                     |r| Ok((plan::hex(r.blob(0)?), r.own::<String>(1)?)),
                 )?;
                 match known {
-                    Some(known) => answered_before(&d.key, known, &self.here.digest(d, verb)?).map(Err),
+                    Some(known) => {
+                        answered_before(&d.key, known, &self.here.digest(&self.here.who.user, d, verb)?).map(Err)
+                    }
                     None => self.here.plan(at, d, verb).map(Ok),
                 }
             });
@@ -83,6 +105,11 @@ impl Ledger {
                 Err(error) if error.kind == ErrorKind::Refused => return Err(self.refuse(deed, error)),
                 Err(error) => return Err(error),
             };
+            if !approved && self.here.approve.needs(verb) {
+                self.ask(d, verb, &plan)?;
+                let was = plan.seen.first().and_then(|s| s.was.as_ref());
+                return Ok(vec![(d.case.clone(), was.map_or(State::Open, |w| w.state))]);
+            }
             if let Some(result) = self.act(&plan)? {
                 return Ok(result);
             }
@@ -122,6 +149,13 @@ impl Act for Plan {
 
     fn on_sqlite(&self, tx: &Tx<'_>) -> Res<Self::Answer> {
         tx.require_operator()?;
+        self.write_for(tx, &tx.who.user)
+    }
+}
+
+impl Plan {
+    /// Writes it as the decision of `by`; `None` where the plan was made of what is not so any more.
+    pub(super) fn write_for(&self, tx: &Tx<'_>, by: &str) -> Res<Option<Answer>> {
         let known: Option<(Vec<u8>, String)> = tx
             .db
             .prepare_cached("SELECT digest, result FROM decisions WHERE key = ?1")?
@@ -136,9 +170,9 @@ impl Act for Plan {
             }
         }
         let result: Answer = self.cases.iter().map(|c| (c.id.clone(), c.next)).collect();
-        self.write(tx, &result)?;
+        self.write(tx, by, &result)?;
         for (nth, case) in self.cases.iter().enumerate() {
-            self.write_case(tx, case, self.fence.filter(|_| nth == 0))?;
+            self.write_case(tx, by, case, self.fence.filter(|_| nth == 0))?;
         }
         if let Some(effect) = &self.effect {
             let ids: Vec<&str> = self.cases.iter().map(|c| c.id.as_str()).collect();
@@ -146,10 +180,8 @@ impl Act for Plan {
         }
         Ok(Some(result))
     }
-}
 
-impl Plan {
-    fn write(&self, tx: &Tx<'_>, result: &Answer) -> Res<()> {
+    fn write(&self, tx: &Tx<'_>, by: &str, result: &Answer) -> Res<()> {
         tx.db
             .prepare_cached(
                 "INSERT INTO decisions (key, incident, attempt, digest, verb, reason, by, at, reference, target, evidence,
@@ -163,7 +195,7 @@ impl Plan {
                 self.digest,
                 self.verb.name(),
                 self.reason,
-                tx.who.user,
+                by,
                 tx.now,
                 self.reference,
                 self.to,
@@ -174,9 +206,9 @@ impl Plan {
         Ok(())
     }
 
-    fn write_case(&self, tx: &Tx<'_>, case: &Decided, fence: Option<i64>) -> Res<()> {
+    fn write_case(&self, tx: &Tx<'_>, by: &str, case: &Decided, fence: Option<i64>) -> Res<()> {
         let no = tx.case_no(&case.id)?;
-        require_claim(&case.id, claim_on(tx, no)?.as_ref(), &tx.who.user, fence)?;
+        require_claim(&case.id, claim_on(tx, no)?.as_ref(), by, fence)?;
         let state = standing(tx, &case.id)?.map_or(State::Gone, |s| s.state);
         if !state.is_decidable() {
             return Err(Error::refused(format!("{}: {}", case.id, guards::not_decidable(state))).into());
@@ -196,6 +228,13 @@ impl Plan {
         tx.db
             .prepare_cached("UPDATE cases SET state = ?2, verb = ?3, decision = ?4, disproven = 0 WHERE no = ?1")?
             .execute((no, case.next.name(), self.verb.name(), &self.key))?;
+        // What was asked for before and waits is overtaken.
+        tx.db
+            .prepare_cached(
+                "UPDATE papers SET state = 'withdrawn', answered_by = ?4, answered_at = ?5, answer = 'decided otherwise'
+                 WHERE incident = ?1 AND case_id = ?2 AND state = 'waits' AND key <> ?3",
+            )?
+            .execute(params![tx.incident, case.id, self.key, by, tx.now])?;
         tx.audit(Deed {
             case: Some(&case.id),
             outcome: "ok",

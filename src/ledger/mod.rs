@@ -8,12 +8,14 @@
 //! | --- | --- |
 //! | `plan` | a decision, made of what was read, as it is written |
 //! | `body` | a found case, packed |
+//! | `bulks` | the same decision for many cases: the journal |
 //! | `fault` | errors for people |
 //! | `effects` | what leaves restitch after a decision, and what came of it |
 //! | `opening` | how the rows stood when an attempt was first scanned |
 //! | `facts` | small things about an incident, such as clocks |
 //! | `hold` | the hold on a broker: last reading, offsets at the shutdown, rescues |
 //! | `once` | facts that count once |
+//! | `papers` | what people sign: decisions that wait for another person, hand-overs, the end |
 //! | `ignores` | columns that people ignore |
 //! | `place` | where a case stands in the queue |
 //! | `follow` | which findings are new after a decision |
@@ -21,6 +23,7 @@
 
 mod audit;
 mod body;
+mod bulks;
 mod claims;
 mod decide;
 mod effects;
@@ -31,6 +34,7 @@ mod hold;
 mod ignores;
 mod once;
 mod opening;
+mod papers;
 mod phases;
 mod place;
 mod plan;
@@ -45,7 +49,7 @@ pub mod who;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use crate::config::{Config, DbUrl, Effects};
+use crate::config::{Approve, Config, DbUrl, Effects};
 use crate::domain::schema::Schema;
 use crate::domain::{Error, Result, time};
 use audit::Deed;
@@ -55,7 +59,9 @@ pub use facts::Said;
 use fault::Res;
 pub use hold::Rescue;
 pub use ignores::{to_paste, with_ignores};
+pub use papers::asked;
 pub use phases::Asker;
+pub(crate) use plan::hex;
 use sqlite::Sqlite;
 use store::{Act, Snapshot};
 pub use who::{Role, Who};
@@ -69,6 +75,7 @@ struct Here {
     role: Role,
     schema: Schema,
     effects: Effects,
+    approve: Approve,
 }
 
 /// The ledger of one incident, opened by one thread.
@@ -114,6 +121,7 @@ impl Ledger {
                 who,
                 schema: config.schema.clone(),
                 effects: config.effects.clone(),
+                approve: config.approve.clone(),
             },
             readonly,
         };

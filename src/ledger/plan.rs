@@ -6,9 +6,11 @@ use super::claims::{chain, held};
 use super::effects::{Queued, RESTITCH};
 use super::fault::Res;
 use super::follow;
+use super::papers::{self, decide_of};
 use super::rows::case_file;
 use super::store::Snapshot;
 use crate::domain::case::{FoundCase, State, Verb};
+use crate::domain::paper::{Paper, PaperState};
 use crate::domain::queue::{CaseFile, Claim, Decide};
 use crate::domain::{Error, Result};
 use crate::resolve::effects::plan::{self as effects, Asked, Planned};
@@ -40,6 +42,14 @@ pub(super) struct Plan {
     pub effect: Option<Queued>,
     /// What the rules looked at. Where any of it is another when the plan is written, it must be made anew.
     pub seen: Vec<Sight>,
+}
+
+impl Plan {
+    /// What it will do, step by step: who is waited for first.
+    pub fn steps(&self) -> Vec<String> {
+        let of = |case: &Decided| serde_json::from_str::<Vec<String>>(&case.steps).unwrap_or_default();
+        self.cases.iter().rev().flat_map(of).collect()
+    }
 }
 
 /// A case that the decision decides.
@@ -88,7 +98,7 @@ pub(super) fn standing(at: &dyn Snapshot, id: &str) -> Res<Option<Standing>> {
     )
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut out, b| {
         // Writing to a String cannot fail.
@@ -103,24 +113,24 @@ pub(super) fn offers(at: &dyn Snapshot, here: &Here, id: &str) -> Res<Option<Vec
         return Ok(None);
     };
     let (waits_for, _) = waits_for(at, &file)?;
-    Ok(Some(guards::offers(&file, here.around(at, &waits_for))))
+    Ok(Some(guards::offers(&file, here.around(at, &here.who.user, &waits_for))))
 }
 
 impl Here {
-    fn around<'a>(&'a self, at: &dyn Snapshot, waits_for: &'a [CaseFile]) -> Around<'a> {
+    fn around<'a>(&'a self, at: &dyn Snapshot, who: &'a str, waits_for: &'a [CaseFile]) -> Around<'a> {
         Around {
             schema: &self.schema,
             effects: &self.effects,
-            who: &self.who.user,
+            who,
             role: at.role(),
             waits_for,
         }
     }
 
     /// Everything that makes a decision this one and no other.
-    pub(super) fn digest(&self, d: &Decide, verb: Verb) -> Res<String> {
+    pub(super) fn digest(&self, by: &str, d: &Decide, verb: Verb) -> Res<String> {
         let bytes = serde_json::to_vec(&(
-            (&self.name, &self.who.user, &d.case, verb.name()),
+            (&self.name, by, &d.case, verb.name()),
             (&d.reason, &d.reference, &d.to, &d.evidence, d.until),
         ))?;
         Ok(hex(&Sha256::digest(bytes)))
@@ -128,6 +138,32 @@ impl Here {
 
     /// Makes the plan of a decision, or says why it cannot be decided so.
     pub(super) fn plan(&self, at: &dyn Snapshot, d: &Decide, verb: Verb) -> Res<Plan> {
+        self.plan_by(at, d, verb, &self.who.user)
+    }
+
+    /// As [`Here::plan`], of a decision that somebody else asked for and this person approves: exactly that, about the case
+    /// as it was.
+    pub(super) fn plan_asked(&self, at: &dyn Snapshot, paper: &Paper) -> Res<Plan> {
+        if let Some(now) = papers::paper(at, &paper.key)?.filter(|p| p.state != PaperState::Waits) {
+            return Err(Error::refused(format!("it is {} already", now.state.name())).into());
+        }
+        let (d, seen) = decide_of(paper)?;
+        let plan = self.plan_by(at, &d, well_formed(&d)?, &paper.by)?;
+        let now = plan.seen.first().and_then(|s| s.was.as_ref());
+        if plan.digest != paper.digest || now.is_none_or(|now| now.digest != seen) {
+            return Err(Error::refused(format!("{} changed since it was asked for", d.case))
+                .cure("decline it; whoever asked looks again, then decides")
+                .into());
+        }
+        Ok(plan)
+    }
+
+    /// A decision of `by`, made by whoever reads: where that is somebody else, a case that nobody holds by now will do.
+    fn plan_by(&self, at: &dyn Snapshot, d: &Decide, verb: Verb, by: &str) -> Res<Plan> {
+        let require_claim = |id: &str, claim: Option<&Claim>, fence| match claim {
+            None if by != self.who.user => Ok(()),
+            claim => require_claim(id, claim, by, fence),
+        };
         self.require_operator(at.role())?;
         let Some(file) = case_file(at, &d.case)? else {
             return Err(
@@ -139,14 +175,14 @@ impl Here {
         if !file.state.is_decidable() {
             return Err(Error::refused(format!("{}: {}", d.case, guards::not_decidable(file.state))).into());
         }
-        require_claim(&d.case, file.claim.as_ref(), &self.who.user, d.fence)?;
+        require_claim(&d.case, file.claim.as_ref(), d.fence)?;
         if d.confirm.as_ref().is_some_and(|c| *c != d.case) {
             return Err(Error::refused(format!("the confirmation does not name {}", d.case))
                 .cure(format!("--confirm {}", d.case))
                 .into());
         }
         let (waits_for, asked) = waits_for(at, &file)?;
-        let offer = guards::offers(&file, self.around(at, &waits_for))
+        let offer = guards::offers(&file, self.around(at, by, &waits_for))
             .into_iter()
             .find(|o| o.verb == verb);
         let Some(offer) = offer else {
@@ -156,10 +192,10 @@ impl Here {
         refuse_pointless_target(d, verb, &file)?;
         let others: Vec<&CaseFile> = waits_for.iter().filter(|c| offer.also.contains(&c.found.id)).collect();
         let planned = self.effect(d, verb, &file, &others)?;
-        let mut cases = vec![self.decided(d, verb, &file, planned.as_ref())?];
+        let mut cases = vec![self.decided((d, verb), &file, by, planned.as_ref())?];
         for other in others {
-            require_claim(&other.found.id, other.claim.as_ref(), &self.who.user, None)?;
-            cases.push(self.decided(d, verb, other, planned.as_ref())?);
+            require_claim(&other.found.id, other.claim.as_ref(), None)?;
+            cases.push(self.decided((d, verb), other, by, planned.as_ref())?);
         }
         let effect = planned
             .map(|p| Queued::new(&d.key, &p.plan, self.effects.grace))
@@ -175,7 +211,7 @@ impl Here {
         });
         Ok(Plan {
             key: d.key.clone(),
-            digest: self.digest(d, verb)?,
+            digest: self.digest(by, d, verb)?,
             verb,
             reason: d.reason.clone(),
             reference: d.reference.clone(),
@@ -203,7 +239,7 @@ impl Here {
         planned.map_err(|why| Error::refused(format!("{} {}: {why}", verb.name(), d.case)))
     }
 
-    fn decided(&self, d: &Decide, verb: Verb, file: &CaseFile, effect: Option<&Planned>) -> Res<Decided> {
+    fn decided(&self, (d, verb): (&Decide, Verb), file: &CaseFile, by: &str, effect: Option<&Planned>) -> Res<Decided> {
         let next = match verb {
             Verb::Keep => State::Proven,
             Verb::Park => State::Parked,
@@ -224,7 +260,7 @@ impl Here {
             assignee: match verb {
                 Verb::Escalate => d.to.clone(),
                 _ if effect.is_some() => Some(RESTITCH.to_owned()),
-                _ if next == State::ToDo => Some(self.who.user.clone()),
+                _ if next == State::ToDo => Some(by.to_owned()),
                 _ => None,
             },
             wanted: guards::wanted(verb).filter(|_| effect.is_none()).map(str::to_owned),

@@ -55,6 +55,16 @@ impl Act for Reopen<'_> {
             }
             _ => {}
         }
+        let leaves: i64 = tx.db.query_row(
+            "SELECT count(*) FROM effects WHERE of = ?1 AND state IN ('queued', 'running', 'unknown')",
+            [&case.key],
+            |r| r.get(0),
+        )?;
+        if leaves > 0 {
+            return Err(Error::refused(format!("the effect of {id} is still on its way"))
+                .cure("`restitch undo` takes it back before it leaves")
+                .into());
+        }
         tx.open_again(case.no, false)?;
         let why = format!("was {}: {}", case.state.words(), self.reason);
         tx.audit(Deed {

@@ -105,9 +105,9 @@ fn selection(filter: &Filter, incident: i64) -> (String, Vec<Value<'_>>) {
     (format!("WHERE {sql} ORDER BY {place}, c.no"), values)
 }
 
-const ROW: &str = "c.no, c.id, c.label, c.action, c.kinds, c.state, c.verb, c.blocked_by, c.waited_for, c.show, c.disproven, c.dies_at";
+const ROW: &str = "c.no, c.id, c.label, c.action, c.kinds, c.state, c.verb, c.blocked_by, c.waited_for, c.show, c.disproven, c.dies_at, c.until";
 
-fn read_row(row: &dyn Row, claims: &HashMap<i64, Claim>) -> Res<CaseRow> {
+fn read_row(row: &dyn Row, claims: &HashMap<i64, Claim>, now: i64) -> Res<CaseRow> {
     let no = row.int(0)?;
     Ok(CaseRow {
         id: row.own(1)?,
@@ -126,6 +126,7 @@ fn read_row(row: &dyn Row, claims: &HashMap<i64, Claim>) -> Res<CaseRow> {
         show: row.json(9)?,
         disproven: row.bool(10)?,
         dies_at: row.get_int(11)?,
+        due: row.get_int(12)?.is_some_and(|until| until <= now),
     })
 }
 
@@ -263,8 +264,21 @@ impl Ledger {
             let (selection, values) = selection(filter, at.incident());
             let claims = claims(at)?;
             at.each(&format!("SELECT {ROW} FROM queue c {selection}"), &values, &mut |row| {
-                Ok(each(read_row(row, &claims)?))
+                Ok(each(read_row(row, &claims, at.now())?))
             })
+        })
+    }
+
+    /// The parked and escalated cases whose time came after `since` (microseconds since 1970), with their labels.
+    pub fn due(&self, since: i64) -> Result<Vec<(String, String)>> {
+        self.read(|at| {
+            at.all(
+                "SELECT c.id, c.label FROM queue c
+                 WHERE c.incident = ?1 AND c.state IN ('parked', 'escalated') AND c.until > ?2 AND c.until <= ?3
+                 ORDER BY c.until",
+                &[at.incident().into(), since.into(), at.now().into()],
+                |r| Ok((r.own(0)?, r.own(1)?)),
+            )
         })
     }
 
@@ -276,7 +290,7 @@ impl Ledger {
             let mut found = Vec::with_capacity(ids.len());
             for id in ids {
                 let values = [at.incident().into(), (*id).into()];
-                found.extend(at.one(&sql, &values, |row| read_row(row, &claims))?);
+                found.extend(at.one(&sql, &values, |row| read_row(row, &claims, at.now()))?);
             }
             Ok(found)
         })

@@ -23,6 +23,8 @@ CREATE INDEX effect_pending ON effects (incident) WHERE state IN ('queued', 'run
 CREATE VIEW queue AS
 SELECT c.no, c.incident, c.id, c.label, c.action, c.kinds, c.state, c.verb, c.waited_for, c.show, c.disproven, c.dies_at,
        c.place,
+       CASE WHEN c.state IN ('parked', 'escalated') THEN (SELECT d.until FROM decisions d WHERE d.key = c.decision) END
+           AS until,
        CASE c.waits WHEN 0 THEN '[]' ELSE (
            SELECT json_group_array(json_array(w.for_id, coalesce(b.label, w.for_id)) ORDER BY w.nth)
            FROM waits w LEFT JOIN cases b ON b.incident = w.incident AND b.id = w.for_id
@@ -46,3 +48,57 @@ FROM cases c JOIN found f ON f.no = c.no
 LEFT JOIN claims l ON l.no = c.no
 LEFT JOIN decided t ON t.key = c.decision AND t.no = c.no
 LEFT JOIN decisions d ON d.key = t.key;
+
+-- What people sign: decisions and bulks that wait for another person, hand-overs, the end.
+CREATE TABLE papers (
+    no          INTEGER PRIMARY KEY,
+    incident    INTEGER NOT NULL,
+    key         TEXT NOT NULL,
+    kind        TEXT NOT NULL CHECK (kind IN ('decision', 'bulk', 'handover', 'signoff')),
+    case_id     TEXT,
+    digest      TEXT NOT NULL,               -- of everything that is signed, hex
+    content     TEXT NOT NULL,               -- JSON
+    by          TEXT NOT NULL,
+    at          INTEGER NOT NULL,
+    for_whom    TEXT,
+    state       TEXT NOT NULL CHECK (state IN ('waits', 'signed', 'declined', 'withdrawn')),
+    answered_by TEXT CHECK (answered_by <> by OR state = 'withdrawn'),
+    answered_at INTEGER,
+    answer      TEXT
+) STRICT;
+CREATE UNIQUE INDEX paper_key  ON papers (incident, key);
+CREATE INDEX        paper_case ON papers (incident, case_id) WHERE state = 'waits';
+
+-- The same decision for many cases.
+CREATE TABLE bulks (
+    no       INTEGER PRIMARY KEY,
+    incident INTEGER NOT NULL,
+    id       TEXT NOT NULL,
+    ask      TEXT NOT NULL,                  -- JSON: what is decided on each
+    scope    TEXT NOT NULL,
+    by       TEXT NOT NULL,
+    at       INTEGER NOT NULL,
+    excluded TEXT NOT NULL,                  -- JSON list
+    stopped  TEXT
+) STRICT;
+CREATE UNIQUE INDEX bulk_id ON bulks (incident, id);
+
+-- Its frozen set.
+CREATE TABLE bulk_items (
+    bulk  INTEGER NOT NULL,
+    nth   INTEGER NOT NULL,
+    id    TEXT NOT NULL,
+    seen  TEXT NOT NULL,                     -- digest of the case when the set was frozen
+    state TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'done', 'failed', 'skipped')),
+    why   TEXT,
+    PRIMARY KEY (bulk, nth)
+) STRICT, WITHOUT ROWID;
+
+CREATE VIEW bulk_list AS
+SELECT b.no, b.incident, b.id, b.ask, b.scope, b.by, b.at, b.excluded, b.stopped,
+       (SELECT count(*) FROM bulk_items i WHERE i.bulk = b.no) AS total,
+       (SELECT count(*) FROM bulk_items i WHERE i.bulk = b.no AND i.state = 'done') AS done,
+       (SELECT count(*) FROM bulk_items i WHERE i.bulk = b.no AND i.state = 'failed') AS failed,
+       (SELECT count(*) FROM bulk_items i WHERE i.bulk = b.no AND i.state = 'skipped') AS skipped,
+       (SELECT count(*) FROM bulk_items i WHERE i.bulk = b.no AND i.state = 'pending') AS pending
+FROM bulks b;

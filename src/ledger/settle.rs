@@ -9,6 +9,7 @@ use super::sqlite::Tx;
 use super::store::Act;
 use super::who::Role;
 use crate::domain::case::{State, Verb};
+use crate::domain::paper::Paper;
 use crate::domain::queue::CaseFile;
 use crate::domain::{Error, Result};
 use rusqlite::params;
@@ -71,6 +72,13 @@ impl Ledger {
     pub fn undo(&mut self, id: &str, reason: &str) -> Result<State> {
         if reason.trim().is_empty() {
             return Err(Error::usage("`undo` needs a reason").cure("--reason TEXT"));
+        }
+        // What waits for approval has not been decided yet: it is that which is taken back.
+        let own = |p: &Paper| p.case.as_deref() == Some(id) && p.by == self.here.who.user;
+        if let Some(asked) = self.waiting_papers()?.into_iter().find(own) {
+            self.withdraw(&asked, reason)?;
+            let file = self.case(id)?;
+            return Ok(file.map_or(State::Open, |file| file.state));
         }
         let back = self.way_back(id)?;
         self.act(&Undo { case: id, reason, back })

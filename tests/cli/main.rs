@@ -13,6 +13,7 @@ mod bars;
 mod deeds;
 mod demo;
 mod doctor;
+mod four_eyes;
 mod night;
 mod preview;
 mod report;

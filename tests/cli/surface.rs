@@ -54,9 +54,9 @@ fn the_ledger_stands_beside_the_configuration_and_is_private() {
 fn unknown_commands_say_what_there_is() {
     let night = Night::new();
     night
-        .run(&["handover", "--to", "x"])
+        .run(&["takeover", "x"])
         .ended(2)
-        .says(&["handover is not available in this version", "scan"]);
+        .says(&["takeover is not available in this version", "scan"]);
     night.run(&["scna"]).ended(2).says(&["scan", "commands: "]);
     night.run(&["scan", "--fast"]).ended(2).says(&["--fast"]);
     let help = night.run(&["--help"]).ended(0).out;
@@ -76,7 +76,7 @@ fn unknown_commands_say_what_there_is() {
     ] {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is not in {help}");
     }
-    assert!(!help.contains("handover"));
+    assert!(!help.contains("takeover"));
 }
 
 #[test]

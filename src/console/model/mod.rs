@@ -15,6 +15,7 @@ use crate::domain::Error;
 use crate::domain::back::CameBack;
 use crate::domain::cluster::Reading;
 use crate::domain::gate::Gate;
+use crate::domain::paper::{Bulk, Paper};
 use crate::domain::phase::PhaseLine;
 use crate::domain::preflight::Preflight;
 use crate::domain::progress::Stage;
@@ -25,7 +26,8 @@ use diff::DiffPane;
 use overlay::{Layer, Overlay};
 use preview::PreviewPane;
 use queue::Queue;
-use std::collections::BTreeSet;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is known before anything is read.
 #[derive(Debug, Clone, Default)]
@@ -213,8 +215,21 @@ pub struct Notice {
     pub at: i64,
 }
 
+/// Words that were typed and not sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draft {
+    /// When, microseconds since 1970.
+    pub at: i64,
+    /// The words.
+    pub text: String,
+}
+
 /// Everything.
 #[derive(Debug, Default)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "they are independent of each other: a bulk can run while a case is open and the end was asked for"
+)]
 pub struct Model {
     /// What was known at the start.
     pub setup: Setup,
@@ -262,6 +277,16 @@ pub struct Model {
     pub preflight: Option<Box<Preflight>>,
     /// The gate, where somebody looked.
     pub gate: Option<Gate>,
+    /// Papers that lack a signature, oldest first.
+    pub papers: Vec<Paper>,
+    /// Bulks that are not done, oldest first.
+    pub bulks: Vec<Bulk>,
+    /// A bulk runs here.
+    pub bulk_runs: bool,
+    /// What was typed and not sent, by act and case.
+    pub drafts: BTreeMap<String, Draft>,
+    /// They are not kept as they are now.
+    pub drafts_new: bool,
     /// What was just done.
     pub notice: Option<Notice>,
     /// Background tasks that died, and why.

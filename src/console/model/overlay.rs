@@ -2,8 +2,10 @@
 
 use super::case::Choice;
 use super::input::Input;
+use crate::console::effect::Bulking;
 use crate::domain::Error;
 use crate::domain::case::Verb;
+use crate::domain::paper::{Paper, Scope};
 use crate::domain::phase::Phase;
 
 /// For so long after it was drawn a dialog takes no key: what comes sooner was typed for something else.
@@ -76,6 +78,8 @@ pub struct Menu {
     pub at: usize,
     /// Why the verb just pressed may not be chosen.
     pub refused: Option<String>,
+    /// It is about many cases at once.
+    pub together: bool,
 }
 
 /// The filter being typed.
@@ -127,6 +131,27 @@ pub enum Act {
     Undo,
     /// A decided or settled case is opened again.
     Reopen,
+    /// It is looked up which cases a bulk would decide.
+    Sift {
+        /// The verb.
+        verb: Verb,
+        /// Which cases.
+        scope: Scope,
+    },
+    /// A bulk begins or goes on.
+    Bulk(Bulking),
+    /// The bulk that runs stops.
+    StopBulk,
+    /// A paper of somebody else is signed.
+    Sign(Box<Paper>),
+    /// A paper of somebody else is declined.
+    Decline(Box<Paper>),
+    /// The shift is handed over.
+    HandOver,
+    /// The incident is signed off.
+    SignOff,
+    /// Nothing: it was only to be read.
+    Nothing,
     /// A note.
     Note,
     /// Reads the restored database again for these cases.

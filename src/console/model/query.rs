@@ -29,6 +29,7 @@ enum Word {
     HeldByNobody,
     HeldBy(String),
     Waits(bool),
+    Due(bool),
 }
 
 impl Query {
@@ -64,6 +65,7 @@ impl Query {
             Word::HeldByNobody => row.claim.is_none(),
             Word::HeldBy(who) => row.claim.as_ref().is_some_and(|c| c.by.eq_ignore_ascii_case(who)),
             Word::Waits(waits) => row.blocked_by.is_empty() != *waits,
+            Word::Due(due) => row.due == *due,
         })
     }
 }
@@ -97,6 +99,11 @@ fn word(text: &str) -> Result<Word, String> {
             "nobody" | "" => Word::HeldByNobody,
             _ => Word::HeldBy(value.to_owned()),
         }),
+        "due" => match wanted.as_str() {
+            "yes" => Ok(Word::Due(true)),
+            "no" => Ok(Word::Due(false)),
+            _ => Err(format!("due:{value}? it is due:yes or due:no")),
+        },
         "waits" => match wanted.as_str() {
             "yes" => Ok(Word::Waits(true)),
             "no" => Ok(Word::Waits(false)),

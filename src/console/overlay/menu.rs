@@ -71,7 +71,13 @@ pub fn draw(model: &Model, menu: &Menu, early: bool, pen: &mut Pen<'_>, screen: 
     if let Some(why) = &menu.refused {
         sheet.say(Tone::Bad, &Safe::of(why));
     }
-    if !model.queue.marks.is_empty() && !model.in_case {
+    if menu.together {
+        let scope = crate::console::update::bulk_scope(model, &menu.case).words();
+        sheet.say(
+            Tone::Warn,
+            &safe!("together: {}; nothing happens yet", Safe::of(&scope)),
+        );
+    } else if !model.queue.marks.is_empty() && !model.in_case {
         let label = Safe::id(&loaded.file.found.label);
         sheet.say(
             Tone::Warn,

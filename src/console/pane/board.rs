@@ -73,6 +73,21 @@ pub fn draw(model: &Model, pen: &mut Pen<'_>, area: Rect) {
                 .with(Tone::Text, safe!("holds {}", count(*cases))),
         );
     }
+    for paper in &model.papers {
+        let what = paper.lines().into_iter().next().unwrap_or_default();
+        let text = safe!(
+            " {} of {} waits for a signature: {}",
+            paper.kind.name(),
+            Safe::id(&paper.by),
+            Safe::of(&what)
+        );
+        lines.push(Strip::new().with(Tone::Warn, text).cut(width).into_owned());
+    }
+    for bulk in &model.bulks {
+        let (verb, by) = (bulk.ask.verb.name(), Safe::id(&bulk.by));
+        let text = safe!(" bulk {} by {}: {}", verb, by, Safe::of(&bulk.sums.words()));
+        lines.push(Strip::new().with(Tone::Accent, text).cut(width).into_owned());
+    }
     pen.strips(area, lines.iter().map(|l| l as &Strip<'_>));
 }
 

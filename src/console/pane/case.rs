@@ -93,6 +93,7 @@ pub fn lines(model: &Model, width: usize) -> Vec<Strip<'static>> {
         page.family();
         page.outside();
         page.order_findings();
+        page.asked();
         page.decision();
         page.notes();
     }
@@ -410,6 +411,22 @@ impl Page<'_> {
                 _ => {}
             }
         }
+    }
+
+    /// A decision on it that waits for another person.
+    fn asked(&mut self) {
+        let case = Some(self.loaded.file.found.id.as_str());
+        let papers = &self.model.papers;
+        let Some(paper) = papers.iter().find(|p| p.case.as_deref() == case) else {
+            return;
+        };
+        let what = paper.lines().join("; ");
+        let text = safe!(
+            "{} asks: {}; it waits for another person (A approves, X declines)",
+            Safe::id(&paper.by),
+            Safe::of(&what)
+        );
+        self.say("approval", Tone::Warn, &text);
     }
 
     fn decision(&mut self) {

@@ -304,6 +304,7 @@ fn what(row: &CaseRow, width: usize) -> (Tone, Safe<'static>) {
         (State::Open, _) if row.disproven => (Tone::Bad, found("not proven")),
         (State::Open, _) if row.undone => (Tone::Dim, found("undone")),
         (State::Open, _) => (Tone::Text, kinds_in(&row.kinds, width)),
+        (state, _) if row.due => (Tone::Loud, safe!("{}: its time has come", state.words())),
         (state @ (State::Parked | State::Escalated | State::Gone), _) => (state_tone(state), found(state.words())),
         (state, None) => (state_tone(state), Safe::ours(state.words())),
         (state, Some(verb)) => (state_tone(state), safe!("{}: {}", state.words(), verb.name())),

@@ -5,6 +5,7 @@ use super::super::effect::Deed;
 use super::super::msg::{Msg, Outcome};
 use super::super::term::panics::{self, bug_on_purpose};
 use super::work::Shared;
+use crate::domain::paper::PaperState;
 use crate::domain::progress::Progress;
 use crate::domain::{Error, ErrorKind, Result};
 use crate::job;
@@ -66,10 +67,42 @@ fn act(shared: &Shared, ledger: &mut Ledger, deed: &Deed) -> Result<Outcome> {
             ledger.drop_claims(ids)?;
             ids.clone()
         }
-        Deed::Decide(decide) => job::decide(&shared.config, ledger, decide)?
+        Deed::Decide(decide) => {
+            let decided = job::decide(&shared.config, ledger, decide)?;
+            let waits = ledger.paper(&decide.key)?.is_some_and(|p| p.state == PaperState::Waits);
+            return Ok(Outcome {
+                words: if waits {
+                    "it waits for another person's approval".to_owned()
+                } else {
+                    String::new()
+                },
+                changed: decided.into_iter().map(|(id, _)| id).collect(),
+            });
+        }
+        Deed::Sign { paper, reason } => job::approve(&shared.config, ledger, paper, reason)?
             .into_iter()
             .map(|(id, _)| id)
             .collect(),
+        Deed::Decline { paper, reason } => {
+            ledger.decline(paper, reason)?;
+            paper.case.iter().cloned().collect()
+        }
+        Deed::HandOver { to, note } => {
+            job::hand_over(ledger, to.as_deref(), note)?;
+            Vec::new()
+        }
+        Deed::SignOff { reason } => match job::sign_off(&shared.config, ledger, reason, &Progress::default())? {
+            job::SignedOff::Yes(_) => Vec::new(),
+            job::SignedOff::No(left, error) => {
+                let left = left.iter().take(5);
+                let names: Vec<String> = left.map(|l| format!("{} {}", l.case, l.state.words())).collect();
+                let what = match names.as_slice() {
+                    [] => error.what.clone(),
+                    names => format!("{}: {}", error.what, names.join(", ")),
+                };
+                return Err(Error { what, ..error });
+            }
+        },
         Deed::Done { case, evidence } => {
             ledger.done(case, evidence)?;
             vec![case.clone()]

@@ -10,6 +10,8 @@
 //! | `input` | the thread that reads the terminal |
 //! | `work` | effects to workers; what happens when one dies |
 //! | `read` | readings of the ledger |
+//! | `bulk` | the same decision for many cases |
+//! | `drafts` | what was typed and not sent |
 //! | `deeds` | changes to the ledger, and the leases that must not lapse meanwhile |
 //! | `scan` | the scan in the background |
 //! | `cluster` | the cluster, and the phases that it tells of |
@@ -18,8 +20,10 @@
 //! | `aws` | the restore, as AWS shows it |
 
 mod aws;
+mod bulk;
 mod cluster;
 mod deeds;
+mod drafts;
 mod input;
 mod lane;
 mod mailbox;
@@ -30,6 +34,7 @@ mod scan;
 mod watch;
 mod work;
 
+use super::model::Draft;
 use super::term::signals::{self, Asked};
 use super::term::{Screen, panics};
 use super::view::view;
@@ -41,7 +46,9 @@ use crate::ledger::{self, Role, Who};
 use crate::theme::{Choice, Depth, Theme};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use mailbox::{Event, Mailbox};
+use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use work::Work;
@@ -124,13 +131,16 @@ pub fn run(config: &Config, options: Options) -> Result<Ended> {
     let mailbox = Arc::new(Mailbox::default());
     let asked = Arc::clone(&mailbox);
     signals::listen(move |what| asked.post(Event::Asked(what))).map_err(|e| no_thread(&e))?;
-    let model = Model::new(setup(config, &options), options.clock.now(), screen.size());
+    let mut model = Model::new(setup(config, &options), options.clock.now(), screen.size());
+    let drafts = drafts::place(config, &model.setup.who).filter(|_| model.setup.may_act);
+    model.drafts = drafts.as_ref().map(drafts::read).unwrap_or_default();
     let mut console = Console {
         work: Work::new(config.clone(), &options, Arc::clone(&mailbox)),
         mailbox,
         model,
         theme,
         clock: options.clock,
+        drafts,
         changed: true,
         drawn_at: Instant::now(),
     };
@@ -182,6 +192,8 @@ struct Console {
     mailbox: Arc<Mailbox>,
     work: Work,
     clock: Clock,
+    /// The file of drafts.
+    drafts: Option<PathBuf>,
     /// Something changed since the last frame.
     changed: bool,
     drawn_at: Instant,
@@ -236,6 +248,8 @@ impl Console {
             Event::Resized => self.changed = true,
             Event::Msg(msg) => self.tell(msg, screen)?,
             Event::Asked(Asked::End(signal)) => {
+                // The link may be gone: what was typed is there again next time.
+                self.keep_drafts(&self.model.drafts);
                 self.work.finish(self.model.held.iter().cloned().collect());
                 return Ok(Some(Ended::Signal(signal)));
             }
@@ -263,10 +277,18 @@ impl Console {
         for effect in effects {
             match effect {
                 super::Effect::Copy(text) => screen.copy(&text).map_err(|e| lost(&e))?,
+                super::Effect::Bell => screen.bell().map_err(|e| lost(&e))?,
+                super::Effect::KeepDrafts(drafts) => self.keep_drafts(&drafts),
                 other => self.work.carry_out(other)?,
             }
         }
         Ok(())
+    }
+
+    fn keep_drafts(&self, drafts: &BTreeMap<String, Draft>) {
+        if let Some(place) = &self.drafts {
+            drafts::keep(place, drafts);
+        }
     }
 
     fn draw(&mut self, screen: &mut Screen) -> Result<()> {

@@ -109,6 +109,12 @@ pub fn sums(shared: &Shared) -> Result<()> {
         shared.mailbox.tell(match job {
             SumsJob::Overview => {
                 shared.mailbox.tell(Msg::Gate(ledger.gate()?));
+                let mut bulks = ledger.bulks()?;
+                bulks.retain(|b| b.sums.pending > 0);
+                shared.mailbox.tell(Msg::Papers {
+                    waiting: ledger.waiting_papers()?,
+                    bulks,
+                });
                 overview(&ledger)?
             }
             SumsJob::Some(ids) => {

@@ -16,12 +16,16 @@ const EVERY: Duration = Duration::from_millis(500);
 /// Leases end by themselves: their rows are read again so often.
 const LEASES: Duration = Duration::from_secs(10);
 
+/// Parked and escalated cases come back by themselves: their times are looked at so often, microseconds.
+const DUE: i64 = 2_000_000;
+
 /// Looks for changes.
 pub fn run(shared: &Shared) -> Result<()> {
     let ledger = shared.open()?;
     let mut revision = ledger.revision()?;
     let mut line = ledger.newest_line()?;
     let mut scanned = ledger.last_scan()?.map(|(at, _)| at);
+    let mut due_read = 0;
     let mut leases_read = Instant::now();
     loop {
         // A poll: SQLite tells other processes nothing.
@@ -45,6 +49,16 @@ pub fn run(shared: &Shared) -> Result<()> {
             if last != scanned {
                 scanned = last;
                 scan::tell_sources(shared, last);
+            }
+        }
+        let now = shared.clock.now();
+        if now >= due_read + DUE {
+            let due = ledger.due(due_read)?;
+            due_read = now;
+            if !due.is_empty() {
+                let (ids, labels) = due.into_iter().unzip();
+                shared.sums.push(SumsJob::Some(ids));
+                shared.mailbox.tell(Msg::Due(labels));
             }
         }
         if changed || leases_read.elapsed() >= LEASES {

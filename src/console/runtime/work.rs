@@ -7,7 +7,7 @@ use super::super::msg::Msg;
 use super::super::term::panics;
 use super::lane::Lane;
 use super::mailbox::{Event, Mailbox};
-use super::{Options, aws, cluster, deeds, night, preview, read, scan, watch};
+use super::{Options, aws, bulk, cluster, deeds, night, preview, read, scan, watch};
 use crate::config::Config;
 use crate::domain::time::Clock;
 use crate::domain::{Error, Result};
@@ -39,6 +39,7 @@ pub struct Shared {
     pub deeds: Lane<deeds::Job>,
     pub scan: scan::Desk,
     pub preview: Lane<()>,
+    pub bulk: bulk::Desk,
     ended: AtomicBool,
 }
 
@@ -94,6 +95,7 @@ impl Work {
             deeds: Lane::default(),
             scan: scan::Desk::default(),
             preview: Lane::default(),
+            bulk: bulk::Desk::default(),
             ended: AtomicBool::new(false),
         };
         let worker = |feed, name, body, bury| Worker {
@@ -116,6 +118,7 @@ impl Work {
             worker(Feed::Night, "night", night::run, |_| {}),
             worker(Feed::Aws, "aws", aws::run, |_| {}),
             worker(Feed::Preview, "preview", preview::run, |s| s.preview.abandon()),
+            worker(Feed::Overview, "bulk", bulk::run, |s| s.bulk.asked.abandon()),
             worker(Feed::Scan, "scan", scan::run, |s| s.scan.abandon()),
         ];
         Self {
@@ -204,12 +207,15 @@ impl Work {
             }
             Effect::Discard(table) => shared.sort.push(read::SortJob::Discard(table)),
             Effect::Deed { number, deed } => shared.deeds.push(deeds::Job::Deed { number, deed }),
+            Effect::Sift { scope, ask } => shared.bulk.asked.push(bulk::Job::Sift { scope, ask }),
+            Effect::Bulk(bulking) => shared.bulk.asked.push(bulk::Job::Work(bulking)),
+            Effect::StopBulk => shared.bulk.stop.store(true, Ordering::SeqCst),
             Effect::LoadPreview => shared.preview.replace((), |()| true),
             Effect::StartScan { despite } => shared.scan.ask(despite),
             Effect::Restart => self.begin()?,
             Effect::Quit { give_back } => self.quit(give_back),
             // The screen's own.
-            Effect::Copy(_) => {}
+            Effect::Copy(_) | Effect::Bell | Effect::KeepDrafts(_) => {}
         }
         Ok(())
     }
@@ -241,6 +247,7 @@ impl Work {
 
 fn last_deeds(shared: &Shared, give_back: Vec<String>) {
     shared.scan.stop();
+    shared.bulk.stop.store(true, Ordering::SeqCst);
     shared.held(BTreeSet::clear);
     if !give_back.is_empty() {
         shared.deeds.push(deeds::Job::Deed {

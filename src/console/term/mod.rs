@@ -79,6 +79,11 @@ impl Screen {
             .send_raw(format!("\x1b]52;c;{payload}\x07").as_bytes())
     }
 
+    /// Rings the bell.
+    pub fn bell(&mut self) -> io::Result<()> {
+        self.terminal.backend_mut().send_raw(b"\x07")
+    }
+
     /// Stops the process as ctrl-z does, and goes on where it was when it is woken.
     pub fn suspend(&mut self) -> Result<()> {
         if !signals::can_suspend() {

@@ -1,6 +1,6 @@
 //! The forms of the acts: what each will do, what it asks for, how it is confirmed.
 
-use super::{complain, lay, say, send};
+use super::{complain, lay, say, send, together};
 use crate::console::command::can_be_done;
 use crate::console::effect::{Deed, Effect, short};
 use crate::console::model::Model;
@@ -113,7 +113,7 @@ pub fn decide(model: &mut Model, choice: &Choice) {
 }
 
 /// What a verb needs to know beside the reason.
-fn asks(verb: Verb, loaded: &Loaded) -> Vec<Field> {
+pub(super) fn asks(verb: Verb, loaded: &Loaded) -> Vec<Field> {
     let refs = || {
         let mut columns: Vec<&str> = loaded
             .file
@@ -483,9 +483,23 @@ fn names(model: &Model, ids: &[String]) -> Vec<String> {
     vec![names.join(", ")]
 }
 
+/// The time that the form names; an error where it is none, which the form then says.
+pub(super) fn submit_until(model: &mut Model) -> Result<Option<i64>, ()> {
+    let now = model.now;
+    let Some(form) = model.form_mut() else { return Ok(None) };
+    match form.text(Asks::Until).map(|text| when(text, now)) {
+        Some(None) => {
+            form.problem = Some("until: 2h, 15:30, or 2026-11-22T15:30:00Z".to_owned());
+            form.focus = form.fields.iter().position(|f| f.asks == Asks::Until);
+            Err(())
+        }
+        Some(at) => Ok(at),
+        None => Ok(None),
+    }
+}
+
 /// Sends what the form says, or says what is missing.
 pub fn submit(model: &mut Model, out: &mut Vec<Effect>) {
-    let now = model.now;
     let Some(form) = model.form_mut() else { return };
     form.problem = None;
     if let Some(blank) = form.blank() {
@@ -493,15 +507,11 @@ pub fn submit(model: &mut Model, out: &mut Vec<Effect>) {
         form.focus = Some(blank);
         return;
     }
-    let until = match form.text(Asks::Until).map(|text| when(text, now)) {
-        Some(None) => {
-            form.problem = Some("until: 2h, 15:30, or 2026-11-22T15:30:00Z".to_owned());
-            form.focus = form.fields.iter().position(|f| f.asks == Asks::Until);
-            return;
-        }
-        Some(at) => at,
-        None => None,
-    };
+    if together::submit(model, out) {
+        return;
+    }
+    let Ok(until) = submit_until(model) else { return };
+    let Some(form) = model.form_mut() else { return };
     let own = |asks| form.text(asks).map(str::to_owned);
     let case = form.case.clone();
     let deed = match form.act.clone() {
@@ -555,6 +565,14 @@ pub fn submit(model: &mut Model, out: &mut Vec<Effect>) {
             say(model, "a scan begins despite the red gate; the audit trail says why");
             return;
         }
+        Act::Sift { .. }
+        | Act::Bulk(_)
+        | Act::StopBulk
+        | Act::Sign(_)
+        | Act::Decline(_)
+        | Act::HandOver
+        | Act::SignOff
+        | Act::Nothing => return,
         Act::Quit(ids) => {
             model.quitting = true;
             model.layer = None;

@@ -1,6 +1,6 @@
 //! Keys outside dialogs: each is a command of the table.
 
-use super::{acts, complain, follow, lay, peek, read_rows, say, send, tick, want_case};
+use super::{acts, complain, follow, lay, peek, read_rows, say, send, tick, together, want_case};
 use crate::console::command::{self, Command, Id};
 use crate::console::effect::{Deed, Effect};
 use crate::console::keymap;
@@ -41,6 +41,11 @@ pub fn run(model: &mut Model, command: &Command, out: &mut Vec<Effect>) {
         Id::Note => acts::note(model),
         Id::Undo => acts::undo(model),
         Id::Reopen => acts::reopen(model),
+        Id::Bulk => together::bulk(model, out),
+        Id::Approve => together::approve(model, true),
+        Id::Decline => together::approve(model, false),
+        Id::HandOver => together::hand_over(model),
+        Id::SignOff => together::sign_off(model),
         Id::Done => acts::done(model),
         Id::Prove => acts::prove(model),
         Id::Ignore => acts::ignore(model),
@@ -229,6 +234,7 @@ fn verbs(model: &mut Model, out: &mut Vec<Effect>) {
             case: id,
             at: 0,
             refused: None,
+            together: false,
         }),
     );
 }

@@ -7,6 +7,7 @@ use crate::console::model::restore::Night;
 use crate::console::model::{Feed, Model, Scan, Source};
 use crate::console::msg::{Msg, Outcome};
 use crate::domain::cluster::Reading;
+use crate::domain::paper::PaperKind;
 use crate::domain::phase::Phase;
 use crate::domain::preflight::Preflight;
 use crate::domain::restoring::Restoring;
@@ -52,25 +53,21 @@ pub fn take(model: &mut Model, msg: Msg, out: &mut Vec<Effect>) {
             model.hold = hold;
         }
         Msg::Gate(gate) => model.gate = gate,
-        Msg::Case { reading, case } => {
-            if reading == model.case.reading {
-                model.case.missing = case.is_none();
-                if case.is_some() {
-                    model.case.loaded = case;
-                }
+        Msg::Case { reading, case } if reading == model.case.reading => {
+            model.case.missing = case.is_none();
+            if case.is_some() {
+                model.case.loaded = case;
             }
         }
         Msg::Diff {
             reading,
             groups,
             ignored,
-        } => {
-            if reading == model.diff.reading {
-                model.diff.busy = false;
-                model.diff.stale = false;
-                model.diff.ignored = ignored;
-                keep_place(model, groups);
-            }
+        } if reading == model.diff.reading => {
+            model.diff.busy = false;
+            model.diff.stale = false;
+            model.diff.ignored = ignored;
+            keep_place(model, groups);
         }
         Msg::Behind { key, rows } => {
             if let Some(inside) = model.diff.inside.as_mut()
@@ -119,7 +116,8 @@ pub fn take(model: &mut Model, msg: Msg, out: &mut Vec<Effect>) {
             model.dead.retain(|(dead, _)| *dead != feed);
             model.dead.push((feed, why));
         }
-        Msg::Key(..) | Msg::Paste(_) | Msg::Resize(..) | Msg::Tick(_) | Msg::Drawn(_) => {}
+        // Keys, time, and what is taken before it comes here.
+        _ => {}
     }
 }
 
@@ -223,6 +221,7 @@ fn answered(model: &mut Model, number: u64, deed: &Deed, outcome: Result<Outcome
                 _ => {}
             }
             if waits {
+                super::drafts::forget(model);
                 model.layer = None;
             }
             let words = if outcome.words.is_empty() {
@@ -265,7 +264,7 @@ fn answered(model: &mut Model, number: u64, deed: &Deed, outcome: Result<Outcome
     }
 }
 
-fn sentence(error: &Error) -> String {
+pub(super) fn sentence(error: &Error) -> String {
     let mut text = error.what.clone();
     for more in [&error.place, &error.cure].into_iter().flatten() {
         text.push_str("; ");
@@ -300,6 +299,13 @@ fn usual(model: &Model, deed: &Deed, changed: usize) -> String {
         Deed::Note { case, .. } => format!("note on {}", name(case)),
         Deed::Undo { case, .. } => format!("{}: the decision is taken back", name(case)),
         Deed::Reopen { case, .. } => format!("{}: open again", name(case)),
+        Deed::Sign { paper, .. } => match paper.kind {
+            PaperKind::Handover => format!("the shift of {} is yours", paper.by),
+            kind => format!("{}'s {} is approved", paper.by, kind.name()),
+        },
+        Deed::Decline { paper, .. } => format!("{}'s {} is declined", paper.by, paper.kind.name()),
+        Deed::HandOver { .. } => "the list is frozen and signed; whoever takes over signs it with H".to_owned(),
+        Deed::SignOff { .. } => "signed off".to_owned(),
         Deed::Prove(ids) => format!("read again for {} cases", ids.len()),
         Deed::Tick { phase, state, .. } => format!("{} is {}", phase.title(), state.name()),
         Deed::Ignore { entity, column, .. } => {

@@ -1,7 +1,7 @@
 //! Keys while a dialog lies over the view. A key given before the dialog could be read does nothing.
 
 use super::commands::{filter, run};
-use super::{acts, complain};
+use super::{acts, complain, together};
 use crate::console::command;
 use crate::console::effect::Effect;
 use crate::console::model::Model;
@@ -83,6 +83,11 @@ fn menu(model: &mut Model, key: KeyEvent) {
         return;
     };
     match loaded.choices.iter().find(|c| c.verb == verb) {
+        // Which of many cases cannot be decided so is looked up next, each with its reason.
+        Some(choice) if menu.together => {
+            let choice = choice.clone();
+            together::ask(model, &choice);
+        }
         None => menu.refused = Some(format!("{} is not offered here", verb.name())),
         Some(choice) => {
             if let Some(why) = &choice.refused {

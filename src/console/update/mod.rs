@@ -4,7 +4,9 @@ mod acts;
 mod commands;
 mod data;
 mod dialog;
+mod drafts;
 mod tick;
+mod together;
 
 #[cfg(test)]
 mod tests;
@@ -17,6 +19,7 @@ use super::msg::Msg;
 use super::view::layout;
 pub use acts::when;
 use crossterm::event::KeyEventKind;
+pub use together::{scope as bulk_scope, waits_for_me};
 
 /// A reading begins at most so often while others work in the ledger; a long one takes no more than a fifth of the time.
 const READ_EVERY: i64 = 2_000_000;
@@ -54,15 +57,21 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             if model.notice.as_ref().is_some_and(|n| model.now - n.at > NOTICE_STAYS) {
                 model.notice = None;
             }
+            drafts::keep(model, &mut out);
         }
         Msg::Drawn(at) => {
             if let Some(layer) = model.layer.as_mut() {
                 layer.drawn.get_or_insert(at);
             }
         }
-        other => data::take(model, other, &mut out),
+        other => {
+            if let Some(other) = together::take(model, other, &mut out) {
+                data::take(model, other, &mut out);
+            }
+        }
     }
     settle(model, &mut out);
+    drafts::note(model);
     out
 }
 
@@ -170,6 +179,9 @@ fn complain(model: &mut Model, text: impl Into<String>) {
     });
 }
 
-fn lay(model: &mut Model, overlay: Overlay) {
+fn lay(model: &mut Model, mut overlay: Overlay) {
+    if let Overlay::Form(form) = &mut overlay {
+        drafts::offer(model, form);
+    }
     model.layer = Some(Layer::new(overlay));
 }

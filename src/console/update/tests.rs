@@ -4,20 +4,22 @@ mod again;
 mod despite;
 mod night;
 mod noise;
+mod together;
 
 use super::{start, update};
-use crate::console::effect::{Deed, Effect};
+use crate::console::effect::{Bulking, Deed, Effect};
 use crate::console::fixture::{self, NOW};
 use crate::console::keymap::Key;
 use crate::console::model::diff::{Ignored, Tally, behind};
 use crate::console::model::overlay::Overlay;
 use crate::console::model::query::arrange;
-use crate::console::model::{Feed, Model, Scan, View};
+use crate::console::model::{Draft, Feed, Model, Scan, View};
 use crate::console::msg::{Msg, Outcome};
 use crate::domain::case::{State, Verb};
+use crate::domain::paper::{BulkAsk, Excluded, Paper, Scope, Sifted};
 use crate::domain::queue::{CaseFile, CaseRow, Counts, Decide};
 use crate::domain::{Error, finding::Kind};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// A console, a ledger in memory, and a clock that runs a second a key.
 struct Run {
@@ -33,6 +35,10 @@ struct Run {
     quit: Option<Vec<String>>,
     refuse: Option<Error>,
     ignored: Vec<Ignored>,
+    papers: Vec<Paper>,
+    bulks: Vec<Bulking>,
+    bells: usize,
+    kept: BTreeMap<String, Draft>,
     /// Effects wait here while they are held back.
     held: Option<VecDeque<Effect>>,
 }
@@ -56,6 +62,10 @@ impl Run {
             quit: None,
             refuse: None,
             ignored: Vec::new(),
+            papers: Vec::new(),
+            bulks: Vec::new(),
+            bells: 0,
+            kept: BTreeMap::new(),
             held: None,
         };
         let effects = start(&mut run.model);
@@ -188,7 +198,20 @@ impl Run {
                 self.quit = Some(give_back);
                 return None;
             }
-            Effect::Restart | Effect::Discard(_) | Effect::LoadPreview => return None,
+            Effect::Sift { scope, ask } => Msg::Sifted(Ok(self.sift(&scope, ask))),
+            Effect::Bulk(bulking) => {
+                self.bulks.push(bulking);
+                return None;
+            }
+            Effect::Bell => {
+                self.bells += 1;
+                return None;
+            }
+            Effect::KeepDrafts(drafts) => {
+                self.kept = drafts;
+                return None;
+            }
+            Effect::Restart | Effect::Discard(_) | Effect::LoadPreview | Effect::StopBulk => return None,
         })
     }
 
@@ -203,7 +226,7 @@ impl Run {
             Deed::Done { case, .. } | Deed::Undo { case, .. } | Deed::Reopen { case, .. } | Deed::Note { case, .. } => {
                 vec![case.clone()]
             }
-            Deed::Tick { .. } => Vec::new(),
+            Deed::Tick { .. } | Deed::HandOver { .. } | Deed::SignOff { .. } => Vec::new(),
             Deed::Ignore { entity, column, reason } => {
                 self.ignored.push(Ignored {
                     entity: entity.clone(),
@@ -212,6 +235,10 @@ impl Run {
                     paste: String::new(),
                 });
                 Vec::new()
+            }
+            Deed::Sign { paper, .. } | Deed::Decline { paper, .. } => {
+                self.papers.retain(|p| p.key != paper.key);
+                paper.case.iter().cloned().collect()
             }
             Deed::CompareAgain { entity, column, .. } => {
                 self.ignored.retain(|i| (&i.entity, &i.column) != (entity, column));
@@ -233,12 +260,50 @@ impl Run {
                 Deed::Done { .. } => row.state = State::Applied,
                 Deed::Undo { .. } | Deed::Reopen { .. } => row.state = State::Open,
                 Deed::Prove(_) => row.state = State::Proven,
-                Deed::Note { .. } | Deed::Ignore { .. } | Deed::CompareAgain { .. } | Deed::Tick { .. } => {}
+                Deed::Sign { .. } => row.state = State::ToDo,
+                Deed::Decline { .. }
+                | Deed::HandOver { .. }
+                | Deed::SignOff { .. }
+                | Deed::Note { .. }
+                | Deed::Ignore { .. }
+                | Deed::CompareAgain { .. }
+                | Deed::Tick { .. } => {}
             }
         }
         Outcome {
             words: String::new(),
             changed,
+        }
+    }
+
+    /// Every row of the scope that is open, without the one that somebody else holds.
+    fn sift(&self, scope: &Scope, ask: BulkAsk) -> Sifted {
+        let meant = |row: &&CaseRow| match scope {
+            Scope::These(ids) => ids.iter().any(|id| **id == *row.id),
+            _ => row.state == State::Open,
+        };
+        let (held, free): (Vec<&CaseRow>, Vec<&CaseRow>) = self
+            .rows
+            .iter()
+            .filter(meant)
+            .partition(|r| r.claim.as_ref().is_some_and(|c| c.by != "ana"));
+        Sifted {
+            ask,
+            scope: scope.words(),
+            taken: free
+                .iter()
+                .map(|r| (r.id.to_string(), r.label.to_string(), String::new()))
+                .collect(),
+            excluded: held
+                .iter()
+                .map(|r| Excluded {
+                    case: r.id.to_string(),
+                    label: r.label.to_string(),
+                    why: "li holds it".to_owned(),
+                })
+                .collect(),
+            waits: false,
+            kind: "reversible",
         }
     }
 

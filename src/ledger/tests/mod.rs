@@ -3,6 +3,7 @@ mod faults;
 mod files;
 mod ignores;
 mod openings;
+mod papers;
 mod reopen;
 mod scans;
 mod trail;
