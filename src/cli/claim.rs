@@ -1,4 +1,4 @@
-//! `restitch claim` and `restitch drop`
+//! `restitch claim`, `drop` and `takeover`
 
 use super::{Context, DONE, parse};
 use crate::domain::{Result, time};
@@ -69,6 +69,39 @@ impl Drop {
             } else {
                 context.out.line(&safe!("{} is given back", Safe::id(id)))?;
             }
+        }
+        Ok(DONE)
+    }
+}
+
+/// Arguments of `takeover`.
+#[derive(Debug, Args)]
+pub struct Takeover {
+    /// The case: id, label or order key
+    case: String,
+    /// Why; whoever held it is told
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// For how long
+    #[arg(long = "for", value_name = "SPAN", default_value = "15m", value_parser = parse::span)]
+    lease: Duration,
+}
+
+impl Takeover {
+    /// Takes the case from whoever holds it.
+    pub fn run(self, context: &mut Context<'_>) -> Result<u8> {
+        let mut ledger = context.ledger(&context.config()?)?;
+        let id = super::one_case(&ledger, &self.case)?;
+        let claim = ledger.take_over(&id, &self.reason, self.lease)?;
+        let until = time::format(claim.until);
+        if context.out.wants_json() {
+            context
+                .out
+                .json(&json!({"case": id, "claimed_by": claim.by, "claimed_until": until, "fence": claim.fence}))?;
+        } else {
+            context
+                .out
+                .line(&safe!("{} is yours until {}", Safe::id(&id), Safe::of(&until)))?;
         }
         Ok(DONE)
     }

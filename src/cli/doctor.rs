@@ -454,18 +454,11 @@ impl Doctor<'_, '_> {
 
     fn ledger(&mut self) -> Result<()> {
         let config = self.config;
-        let role = Role::of(&ledger::who::current().system_user, config.roles.as_ref());
-        let DbUrl::Sqlite(path) = &config.ledger.database.url else {
-            let cure = Some("set ledger.url = \"sqlite:FILE\"");
-            return self.say(
-                State::Fail,
-                "ledger",
-                "a PostgreSQL ledger is not available in this version",
-                cure,
-            );
-        };
-        let name = path.display().to_string();
-        if !path.exists() {
+        if let DbUrl::Sqlite(path) = &config.ledger.database.url
+            && !path.exists()
+        {
+            let role = Role::of(&ledger::who::current().system_user, config.roles.as_ref());
+            let name = path.display();
             return self.ok(
                 "ledger",
                 &format!("{name}: made by the first scan; you are {}", role.name()),
@@ -475,6 +468,10 @@ impl Doctor<'_, '_> {
             Ok(ledger) => ledger,
             Err(error) => return self.fails("ledger", &error),
         };
+        let (name, role) = (ledger.place().to_owned(), ledger.role());
+        if let Err(error) = ledger.keeps_its_word() {
+            self.fails("ledger", &error)?;
+        }
         match ledger.verify() {
             Ok(lines) => self.ok(
                 "ledger",

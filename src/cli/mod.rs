@@ -16,6 +16,7 @@ mod file;
 mod gate;
 mod hold;
 mod ignore;
+mod ledger;
 mod man;
 pub mod out;
 mod parse;
@@ -137,6 +138,8 @@ enum Command {
     Claim(claim::Claim),
     /// Give cases back
     Drop(claim::Drop),
+    /// Take a case from whoever holds it
+    Takeover(claim::Takeover),
     /// Decide a case
     Resolve(resolve::Resolve),
     /// Decide many cases the same way
@@ -163,6 +166,8 @@ enum Command {
     Handover(shift::Handover),
     /// The end: read all again, and sign where every case is settled
     Signoff(shift::Signoff),
+    /// Make a PostgreSQL ledger, or print what a DBA must run
+    Ledger(ledger::OfLedger),
     /// The audit trail
     Audit(audit::Audit),
     /// Report the incident: why, what was found, every decision, what is open
@@ -172,9 +177,6 @@ enum Command {
     /// Print the manual page
     Man,
 }
-
-/// Commands that the contract names and a later version brings.
-const LATER: &[&str] = &["takeover", "ledger"];
 
 /// What a command works with.
 struct Context<'a> {
@@ -207,7 +209,11 @@ impl Context<'_> {
 
     /// Opens the ledger for a deed.
     fn ledger(&self, config: &Config) -> Result<Ledger> {
-        Ledger::open(config, self.globals.readonly)
+        let ledger = Ledger::open(config, self.globals.readonly)?;
+        for resumed in ledger.resumed() {
+            complain(resumed);
+        }
+        Ok(ledger)
     }
 }
 
@@ -263,6 +269,8 @@ impl Command {
             Self::Show(args) => args.run(context),
             Self::Claim(args) => args.run(context),
             Self::Drop(args) => args.run(context),
+            Self::Takeover(args) => args.run(context),
+            Self::Ledger(args) => args.run(context),
             Self::Resolve(args) => args.run(context),
             Self::Bulk(args) => args.run(context),
             Self::Approve(args) => args.run(context),
@@ -296,15 +304,8 @@ fn usage(error: &clap::Error) -> u8 {
         let _ = error.print();
         return DONE;
     }
-    let unknown = match error.get(ContextKind::InvalidSubcommand) {
-        Some(ContextValue::String(name)) => Some(name.as_str()),
-        _ => None,
-    };
-    match unknown {
-        Some(name) if LATER.contains(&name) => complain(&format!("restitch: {name} is not available in this version")),
-        _ => complain(error.render().to_string().trim_end()),
-    }
-    if unknown.is_some() {
+    complain(error.render().to_string().trim_end());
+    if matches!(error.get(ContextKind::InvalidSubcommand), Some(ContextValue::String(_))) {
         let command = Cli::command();
         let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
         complain(&format!("commands: {}", names.join(", ")));

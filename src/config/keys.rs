@@ -116,6 +116,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
             "sslrootcert",
             "iam_auth",
             "shared_login",
+            "inside_restored",
         ],
     ),
     (

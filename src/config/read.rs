@@ -224,6 +224,7 @@ fn ledger(node: &Node, ledger: &mut LedgerConfig) -> Result<()> {
         ledger.database = database;
     }
     ledger.shared_login = fields.flag("shared_login")?;
+    ledger.inside_restored = fields.flag("inside_restored")?;
     Ok(())
 }
 

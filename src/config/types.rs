@@ -386,6 +386,8 @@ pub struct LedgerConfig {
     pub database: Database,
     /// One PostgreSQL login for several people.
     pub shared_login: bool,
+    /// A PostgreSQL ledger in the database that is being restored.
+    pub inside_restored: bool,
 }
 
 impl Default for LedgerConfig {
@@ -393,6 +395,7 @@ impl Default for LedgerConfig {
         Self {
             database: Database::at(DbUrl::Sqlite(PathBuf::from("restitch.db"))),
             shared_login: false,
+            inside_restored: false,
         }
     }
 }

@@ -313,7 +313,7 @@ pub struct Filter {
 }
 
 /// What a scan did to the ledger's cases.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanCounts {
     /// Every case ever opened in the incident.
     pub total: u64,

@@ -8,8 +8,8 @@ use super::sqlite::Tx;
 use super::store::{Act, Snapshot};
 use crate::domain::queue::Claim;
 use crate::domain::{Error, Result, time};
-use rusqlite::OptionalExtension;
-use serde::Serialize;
+use rusqlite::{OptionalExtension, params};
+use serde::{Deserialize, Serialize};
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
@@ -25,6 +25,32 @@ struct Take<'a> {
 #[derive(Debug, Serialize)]
 struct GiveBack<'a> {
     cases: &'a [String],
+}
+
+/// Takes a case from whoever holds it.
+#[derive(Debug, Serialize)]
+struct TakeOver<'a> {
+    case: &'a str,
+    reason: &'a str,
+    /// Microseconds.
+    lease: i64,
+}
+
+/// Takes the next case, and all it waits for.
+#[derive(Debug, Serialize)]
+struct TakeNext<'a> {
+    pass: &'a [String],
+    /// Microseconds.
+    lease: i64,
+}
+
+/// A case that was opened and claimed in one step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Next {
+    /// The case.
+    pub case: String,
+    /// It, and what it waits for: what was claimed.
+    pub chain: Vec<String>,
 }
 
 impl Ledger {
@@ -57,6 +83,29 @@ impl Ledger {
     /// Gives claims back. A case that nobody holds stays as it is; refused where somebody else holds one.
     pub fn drop_claims(&mut self, ids: &[String]) -> Result<()> {
         self.act(&GiveBack { cases: ids })
+    }
+}
+
+impl Ledger {
+    /// Takes a case for so long from whoever holds it, with a reason that they are told. It takes a lead.
+    pub fn take_over(&mut self, id: &str, reason: &str, lease: Duration) -> Result<Claim> {
+        if reason.trim().is_empty() {
+            return Err(Error::usage("`takeover` needs a reason").cure("--reason TEXT"));
+        }
+        self.act(&TakeOver {
+            case: id,
+            reason,
+            lease: micros(lease),
+        })
+    }
+
+    /// Opens the first open case of the queue that nobody holds and claims it with all it waits for, in one step; those of
+    /// `pass` are passed over. `None`: there is none.
+    pub fn claim_next(&mut self, pass: &[String], lease: Duration) -> Result<Option<Next>> {
+        self.act(&TakeNext {
+            pass,
+            lease: micros(lease),
+        })
     }
 }
 
@@ -98,6 +147,10 @@ impl Act for Take<'_> {
     type Answer = Vec<Claim>;
     const NAME: &'static str = "claim";
 
+    fn counts_once(&self) -> bool {
+        false
+    }
+
     fn deed(&self) -> Deed<'_> {
         Deed {
             action: "claim",
@@ -133,7 +186,7 @@ impl Act for GiveBack<'_> {
                 continue;
             };
             if claim.by != tx.who.user {
-                return Err(held(id, &claim).into());
+                return Err(tx.held(id, no, &claim)?.into());
             }
             tx.db
                 .execute("UPDATE claims SET until = ?2 WHERE no = ?1", (no, tx.now))?;
@@ -147,13 +200,94 @@ impl Act for GiveBack<'_> {
     }
 }
 
+impl Act for TakeOver<'_> {
+    type Answer = Claim;
+    const NAME: &'static str = "takeover";
+
+    fn deed(&self) -> Deed<'_> {
+        Deed {
+            action: "takeover",
+            case: Some(self.case),
+            ..Deed::default()
+        }
+    }
+
+    fn on_sqlite(&self, tx: &Tx<'_>) -> Res<Claim> {
+        tx.require_lead("to take a case over")?;
+        let id = self.case;
+        let no = tx.case_no(id)?;
+        let Some(claim) = claim_on(tx, no)? else {
+            return Err(Error::refused(format!("nobody holds {id}"))
+                .cure(format!("`restitch claim {id}`"))
+                .into());
+        };
+        if claim.by == tx.who.user {
+            return Err(Error::refused(format!("{id} is yours already")).into());
+        }
+        let (until, fence) = (tx.now.saturating_add(self.lease), claim.fence + 1);
+        tx.db.execute(
+            "UPDATE claims SET by = ?2, until = ?3, fence = ?4, taken_from = ?5, taken_at = ?6, taken_why = ?7 WHERE no = ?1",
+            params![no, tx.who.user, until, fence, claim.by, tx.now, self.reason],
+        )?;
+        tx.audit(Deed {
+            outcome: "ok",
+            why: Some(&format!("from {}: {}", claim.by, self.reason)),
+            ..self.deed()
+        })?;
+        Ok(Claim {
+            by: tx.who.user.clone(),
+            until,
+            fence,
+        })
+    }
+}
+
+impl Act for TakeNext<'_> {
+    type Answer = Option<Next>;
+    const NAME: &'static str = "claim_next";
+
+    fn deed(&self) -> Deed<'_> {
+        Deed {
+            action: "claim",
+            ..Deed::default()
+        }
+    }
+
+    fn on_sqlite(&self, tx: &Tx<'_>) -> Res<Option<Next>> {
+        tx.require_operator()?;
+        let free: Vec<String> = tx
+            .db
+            .prepare_cached(
+                "SELECT c.id FROM cases c WHERE c.incident = ?1 AND c.state = 'open'
+                 AND c.id NOT IN (SELECT value FROM json_each(?3))
+                 AND NOT EXISTS (SELECT 1 FROM claims l WHERE l.no = c.no AND l.until > ?2) ORDER BY c.place, c.no",
+            )?
+            .query_map((tx.incident, tx.now, serde_json::to_string(self.pass)?), |r| r.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        let until = tx.now.saturating_add(self.lease);
+        'next: for case in free {
+            let chain = chain(tx, &case)?;
+            for id in &chain {
+                if claim_on(tx, tx.case_no(id)?)?.is_some_and(|c| c.by != tx.who.user) {
+                    continue 'next;
+                }
+            }
+            for id in &chain {
+                tx.claim(id, &tx.who.user, until)?;
+            }
+            return Ok(Some(Next { case, chain }));
+        }
+        Ok(None)
+    }
+}
+
 impl Tx<'_> {
     /// Gives `by` the case until then.
     pub fn claim(&self, id: &str, by: &str, until: i64) -> Res<Claim> {
         let no = self.case_no(id)?;
         let live = claim_on(self, no)?;
         if let Some(other) = live.as_ref().filter(|c| c.by != by) {
-            return Err(held(id, other).into());
+            return Err(self.held(id, no, other)?.into());
         }
         let last: Option<(String, i64)> = self
             .db
@@ -186,10 +320,27 @@ impl Tx<'_> {
         })
     }
 
+    /// Who holds the case, and how they got it where it was taken from whoever asks.
+    fn held(&self, id: &str, no: i64, claim: &Claim) -> Res<Error> {
+        let taken: Option<(i64, String)> = self
+            .db
+            .prepare_cached("SELECT taken_at, taken_why FROM claims WHERE no = ?1 AND taken_from = ?2")?
+            .query_row((no, &self.who.user), |r| Ok((r.get(0)?, r.get(1)?)))
+            .optional()?;
+        Ok(match taken {
+            Some((at, why)) => {
+                let at = time::format(at);
+                Error::refused(format!("{} took {id} over from you at {at}: {why}", claim.by))
+                    .cure("talk to them; the case is theirs until they drop it")
+            }
+            None => held(id, claim),
+        })
+    }
+
     /// Refuses where somebody else holds the case.
     pub fn refuse_held_by_others(&self, id: &str, no: i64) -> Res<()> {
         match claim_on(self, no)? {
-            Some(claim) if claim.by != self.who.user => Err(held(id, &claim).into()),
+            Some(claim) if claim.by != self.who.user => Err(self.held(id, no, &claim)?.into()),
             _ => Ok(()),
         }
     }

@@ -136,6 +136,8 @@ struct Start<'a> {
     key: &'a str,
     /// Microseconds.
     lease: i64,
+    /// Whether it may be tried once more where nobody knows what came of it.
+    again: bool,
 }
 
 /// What came of an effect.
@@ -162,8 +164,15 @@ impl Ledger {
     /// start: it is over, has not come to leave, somebody else is at it, or it may not be tried twice. One whose cases
     /// were decided otherwise meanwhile is cancelled.
     pub fn start_effect(&mut self, key: &str, lease: Duration) -> Result<bool> {
+        let again = self.read(|at| {
+            let plan = at.one("SELECT plan FROM effects WHERE key = ?1", &[key.into()], |r| {
+                r.json::<Plan>(0)
+            })?;
+            Ok(plan.is_some_and(|plan| plan.may_run_again()))
+        })?;
         self.act(&Start {
             key,
+            again,
             lease: i64::try_from(lease.as_micros()).unwrap_or(i64::MAX),
         })
     }
@@ -236,7 +245,7 @@ impl Act for Start<'_> {
         if (first && effect.leaves_at > tx.now) || leased {
             return Ok(false);
         }
-        if !first && !effect.plan.may_run_again() {
+        if !first && !self.again {
             if effect.state == Course::Running {
                 let words = format!("{does}: whoever sent it is gone, and nobody knows what was answered");
                 tx.set_course(self.key, Course::Unknown, Some(&words))?;

@@ -40,8 +40,11 @@ impl Ledger {
     }
 
     /// Keeps a fact in place of the one before. A deed takes an operator and is written into the audit trail as `said`; a
-    /// mere reading (`None`) is for everyone, and the trail says nothing of it.
+    /// mere reading (`None`) the trail says nothing of, and a PostgreSQL ledger does not keep it for a viewer.
     pub fn keep_fact(&mut self, name: &str, value: &impl Serialize, said: Option<Said<'_>>) -> Result<()> {
+        if said.is_none() && self.only_looks() {
+            return Ok(());
+        }
         let value = serde_json::to_string(value).map_err(|e| Error::failed(e.to_string()))?;
         self.act(&KeepFact { name, value, said })
     }
@@ -50,6 +53,10 @@ impl Ledger {
 impl Act for KeepFact<'_> {
     type Answer = ();
     const NAME: &'static str = "keep_fact";
+
+    fn counts_once(&self) -> bool {
+        self.said.is_some()
+    }
 
     fn deed(&self) -> Deed<'_> {
         Deed {

@@ -36,7 +36,7 @@ impl Fault {
         matches!(self, Self::Told(e) if e.kind == ErrorKind::Refused)
     }
 
-    /// For people; `path` is the ledger's file.
+    /// For people; `path` is the ledger's file or server.
     pub fn told(self, path: &str) -> Error {
         let sql = match self {
             Self::Told(e) => return e,

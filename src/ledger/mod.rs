@@ -1,4 +1,5 @@
-//! The ledger: cases, claims, decisions, the audit trail. A SQLite file of one person, shared by their consoles.
+//! The ledger: cases, claims, decisions, the audit trail. A SQLite file of one person, shared by their consoles, or a
+//! PostgreSQL database that a war room shares.
 //!
 //! Everything a person does is one transaction here, with its line of the audit trail in it; refusals are written down
 //! as well. [`scan`] takes in what a scan found, [`rows`] reads the queue and the cases, [`claims`], [`decide`] and
@@ -20,6 +21,7 @@
 //! | `place` | where a case stands in the queue |
 //! | `follow` | which findings are new after a decision |
 //! | `sqlite` | the file, its rights and versions |
+//! | `postgres` | the server: roles and deeds in the database itself, connections, lost answers |
 
 mod audit;
 mod body;
@@ -38,6 +40,7 @@ mod papers;
 mod phases;
 mod place;
 mod plan;
+mod postgres;
 mod reopen;
 mod rows;
 mod scan;
@@ -53,20 +56,24 @@ use crate::config::{Approve, Config, DbUrl, Effects};
 use crate::domain::schema::Schema;
 use crate::domain::{Error, Result, time};
 use audit::Deed;
+pub use claims::Next;
 pub use decide::new_key;
 pub use effects::Pending;
 pub use facts::Said;
-use fault::Res;
+use fault::{Fault, Res};
 pub use hold::Rescue;
 pub use ignores::{to_paste, with_ignores};
 pub use papers::asked;
 pub use phases::Asker;
 pub(crate) use plan::hex;
+use postgres::Postgres;
 use sqlite::Sqlite;
+use std::path::Path;
 use store::{Act, Snapshot};
 pub use who::{Role, Who};
 
 /// Whose ledger it is: the incident, who acts, and what the configuration says of both.
+#[derive(Clone)]
 struct Here {
     name: String,
     attempt: u32,
@@ -78,9 +85,15 @@ struct Here {
     approve: Approve,
 }
 
+/// Where it is kept.
+enum Store {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
 /// The ledger of one incident, opened by one thread.
 pub struct Ledger {
-    store: Sqlite,
+    store: Store,
     here: Here,
     readonly: bool,
 }
@@ -90,34 +103,41 @@ impl std::fmt::Debug for Ledger {
         write!(
             f,
             "Ledger({}, {}, {})",
-            self.store.path, self.here.name, self.here.who.user
+            self.place(),
+            self.here.name,
+            self.here.who.user
         )
     }
 }
 
 impl Ledger {
-    /// Opens the ledger of the configured incident as whoever runs this process, and makes it where there is none.
+    /// Opens the ledger of the configured incident as whoever runs this process. A SQLite ledger is made where there is none,
+    /// a PostgreSQL one by [`create`].
     ///
-    /// Fails on a file of others, on one of a newer version, and when the ledger knows this attempt with another
-    /// `restored_to`.
+    /// Fails on a file of others, on a ledger of another version, on a login that somebody else uses, and when the ledger
+    /// knows this attempt with another `restored_to`.
     pub fn open(config: &Config, readonly: bool) -> Result<Self> {
         Self::open_as(config, readonly, who::current())
     }
 
-    /// As [`Ledger::open`], for somebody else: the demo's colleagues and the tests.
-    pub fn open_as(config: &Config, readonly: bool, who: Who) -> Result<Self> {
-        let DbUrl::Sqlite(path) = &config.ledger.database.url else {
-            return Err(Error::usage("a PostgreSQL ledger is not available yet")
-                .at("ledger.url")
-                .cure("use `sqlite:FILE`"));
+    /// As [`Ledger::open`], for somebody else: the demo's colleagues and the tests. In a PostgreSQL ledger everybody is their
+    /// login.
+    pub fn open_as(config: &Config, readonly: bool, mut who: Who) -> Result<Self> {
+        let configured = Role::of(&who.system_user, config.roles.as_ref());
+        let store = match &config.ledger.database.url {
+            DbUrl::Sqlite(path) => Store::Sqlite(Sqlite::open(path, readonly)?),
+            DbUrl::Postgres { .. } => {
+                postgres::refuse_inside_restored(config)?;
+                Store::Postgres(Postgres::open(&config.ledger, &mut who)?)
+            }
         };
-        let ledger = Self {
-            store: Sqlite::open(path, readonly)?,
+        let mut ledger = Self {
+            store,
             here: Here {
                 name: config.incident.id.clone(),
                 attempt: config.incident.attempt,
                 restored_to: config.incident.restored_to,
-                role: Role::of(&who.system_user, config.roles.as_ref()),
+                role: configured,
                 who,
                 schema: config.schema.clone(),
                 effects: config.effects.clone(),
@@ -125,8 +145,35 @@ impl Ledger {
             },
             readonly,
         };
-        ledger.read(|at| check_attempt(at, &ledger.here))?;
+        ledger.here.role = ledger.read(|at| {
+            check_attempt(at, &ledger.here)?;
+            Ok(at.role())
+        })?;
+        if let (Store::Postgres(postgres), false) = (&mut ledger.store, readonly) {
+            postgres.resume(&ledger.here)?;
+        }
         Ok(ledger)
+    }
+
+    /// Another handle on the same ledger, for another thread: of a PostgreSQL ledger it shares the connections.
+    pub fn another(&self) -> Result<Self> {
+        Ok(Self {
+            store: match &self.store {
+                Store::Sqlite(sqlite) => Store::Sqlite(Sqlite::open(Path::new(&sqlite.path), self.readonly)?),
+                Store::Postgres(postgres) => Store::Postgres(postgres.another()),
+            },
+            here: self.here.clone(),
+            readonly: self.readonly,
+        })
+    }
+
+    /// What became of decisions that an earlier restitch of this person asked for and got no answer to, one sentence each:
+    /// they were settled when the ledger was opened.
+    pub fn resumed(&self) -> &[String] {
+        match &self.store {
+            Store::Sqlite(_) => &[],
+            Store::Postgres(postgres) => &postgres.resumed,
+        }
     }
 
     /// Who acts.
@@ -144,14 +191,21 @@ impl Ledger {
         self.here.role
     }
 
-    /// Takes leases and times from another clock (microseconds since 1970) than the system's.
+    /// Takes leases and times from another clock (microseconds since 1970) than the system's. A PostgreSQL ledger has its
+    /// server's.
     pub fn set_clock(&mut self, clock: impl Fn() -> i64 + Send + 'static) {
-        self.store.clock = Box::new(clock);
+        if let Store::Sqlite(sqlite) = &mut self.store {
+            sqlite.clock = Box::new(clock);
+        }
     }
 
     /// A number that differs whenever anyone changed anything: consoles poll it.
     pub fn revision(&self) -> Result<i64> {
-        self.store.revision().map_err(|e| e.told(&self.store.path))
+        let revision = match &self.store {
+            Store::Sqlite(sqlite) => sqlite.revision(),
+            Store::Postgres(postgres) => postgres.revision(&self.here),
+        };
+        revision.map_err(|e| self.told(e))
     }
 
     /// The newest line of the audit trail, 0 where there is none: where it stays the same, no case changed, though leases
@@ -169,21 +223,59 @@ impl Ledger {
 
     /// Reads in one snapshot.
     fn read<T>(&self, what: impl FnOnce(&dyn Snapshot) -> Res<T>) -> Result<T> {
-        self.store.read(&self.here, what).map_err(|e| e.told(&self.store.path))
+        let read = match &self.store {
+            Store::Sqlite(sqlite) => sqlite.read(&self.here, what),
+            Store::Postgres(postgres) => postgres.read(&self.here, what),
+        };
+        read.map_err(|e| self.told(e))
     }
 
     /// Does an act.
     fn act<A: Act>(&mut self, act: &A) -> Result<A::Answer> {
         self.refuse_readonly(act.deed())?;
-        self.store.act(&self.here, act).map_err(|e| e.told(&self.store.path))
+        let done = match &mut self.store {
+            Store::Sqlite(sqlite) => sqlite.act(&self.here, act),
+            Store::Postgres(postgres) => postgres.act(&self.here, act),
+        };
+        done.map_err(|e| self.told(e))
     }
 
     /// Writes a refusal down that was found before the store was asked to act, and gives it back.
     fn refuse(&mut self, deed: Deed<'_>, error: Error) -> Error {
-        match self.store.write_refusal(&self.here, deed, &error) {
+        let written = match &mut self.store {
+            Store::Sqlite(sqlite) => sqlite.write_refusal(&self.here, deed, &error),
+            Store::Postgres(postgres) => postgres.write_refusal(&self.here, deed, &error),
+        };
+        match written {
             Ok(()) => error,
-            Err(lost) => lost.told(&self.store.path),
+            Err(lost) => self.told(lost),
         }
+    }
+
+    /// Whether what the ledger acknowledges survives a crash of its server, and may be written at all: else nothing is
+    /// decided in it. A file is written so that it does.
+    pub fn keeps_its_word(&self) -> Result<()> {
+        match &self.store {
+            Store::Sqlite(_) => Ok(()),
+            Store::Postgres(postgres) => postgres.keeps_its_word(&self.here).map_err(|e| self.told(e)),
+        }
+    }
+
+    /// The file, or server and database.
+    pub fn place(&self) -> &str {
+        match &self.store {
+            Store::Sqlite(sqlite) => &sqlite.path,
+            Store::Postgres(postgres) => &postgres.place,
+        }
+    }
+
+    fn told(&self, fault: Fault) -> Error {
+        fault.told(self.place())
+    }
+
+    /// Whether the server would let this person write nothing at all, not even what they read.
+    fn only_looks(&self) -> bool {
+        matches!(self.store, Store::Postgres(_)) && self.here.role < Role::Operator
     }
 
     fn refuse_readonly(&self, deed: Deed<'_>) -> Result<()> {
@@ -194,6 +286,30 @@ impl Ledger {
         }
         Ok(())
     }
+}
+
+/// Makes the configured PostgreSQL ledger, or brings it up to date; says what it did. Again and again without harm.
+///
+/// Refused where it would stand inside a database that is being restored, unless somebody insists.
+pub fn create(config: &Config, insist: bool) -> Result<String> {
+    match &config.ledger.database.url {
+        DbUrl::Postgres { .. } => postgres::create(config, insist),
+        DbUrl::Sqlite(_) => Err(needs_postgres()),
+    }
+}
+
+/// The SQL that a DBA runs where whoever makes the ledger may not.
+pub fn grants(config: &Config) -> Result<String> {
+    match &config.ledger.database.url {
+        DbUrl::Postgres { .. } => Ok(postgres::grants(&config.ledger.database)),
+        DbUrl::Sqlite(_) => Err(needs_postgres()),
+    }
+}
+
+fn needs_postgres() -> Error {
+    Error::usage("this is about a PostgreSQL ledger, and a SQLite one is configured: it is made when it is first used")
+        .at("ledger.url")
+        .cure("set `ledger.url = \"postgres://…\"`, or give --ledger")
 }
 
 impl Here {

@@ -92,23 +92,7 @@ impl Tx<'_> {
             .db
             .prepare_cached("SELECT coalesce(opening, body) FROM found WHERE no = ?1")?
             .query_row([no], |r| r.get(0))?;
-        // Empty where the opening did not see the case.
-        if body.is_empty() {
-            return Ok(Cow::Borrowed(case));
-        }
-        let opening = unpack(&body)?;
-        let mut case = case.clone();
-        for finding in case.findings.iter_mut().filter(|f| f.since_opening) {
-            let of_row = |r: &&FamilyRow| r.entity == finding.entity && r.key == finding.key;
-            let Some(row) = opening.family.iter().find(of_row) else {
-                continue;
-            };
-            for field in &mut finding.fields {
-                let then = row.fields.iter().find(|f| f.name == field.name);
-                field.opening = then.and_then(|f| f.restored.clone()).filter(|v| *v != field.restored);
-            }
-        }
-        Ok(Cow::Owned(case))
+        as_opened(case, &body)
     }
 
     /// Keeps the opening of this attempt, or what a later scan learned of it. Of two scans that both took it at once the
@@ -139,29 +123,72 @@ impl Tx<'_> {
                 )?;
             }
         }
-        for table in &opening.tables {
-            let columns = serde_json::to_string(&table.columns)?;
-            // A table without rows says something too: nothing of it was listed.
-            let none = table.marks().is_empty().then_some(table.marks());
-            for piece in none.into_iter().chain(table.marks().chunks(PIECE)) {
-                self.db
-                    .prepare_cached(
-                        "INSERT INTO opening_rows (incident, attempt, entity, nth, columns, whole, body)
-                         SELECT ?1, ?2, ?3, coalesce(max(nth), 0) + 1, ?4, ?5, ?6 FROM opening_rows
-                         WHERE incident = ?1 AND attempt = ?2 AND entity = ?3",
-                    )?
-                    .execute(params![
-                        self.incident,
-                        self.attempt,
-                        table.entity,
-                        columns,
-                        table.whole,
-                        packed(&bytes(piece))?
-                    ])?;
-            }
+        for piece in pieces(opening)? {
+            self.db
+                .prepare_cached(
+                    "INSERT INTO opening_rows (incident, attempt, entity, nth, columns, whole, body)
+                     SELECT ?1, ?2, ?3, coalesce(max(nth), 0) + 1, ?4, ?5, ?6 FROM opening_rows
+                     WHERE incident = ?1 AND attempt = ?2 AND entity = ?3",
+                )?
+                .execute(params![
+                    self.incident,
+                    self.attempt,
+                    piece.entity,
+                    piece.columns,
+                    piece.whole,
+                    piece.body
+                ])?;
         }
         Ok(())
     }
+}
+
+/// The case with the values that its rows had when the opening saw it so, where they moved since.
+pub(super) fn as_opened<'c>(case: &'c FoundCase, body: &[u8]) -> Res<Cow<'c, FoundCase>> {
+    // Empty where the opening did not see the case.
+    if body.is_empty() {
+        return Ok(Cow::Borrowed(case));
+    }
+    let opening = unpack(body)?;
+    let mut case = case.clone();
+    for finding in case.findings.iter_mut().filter(|f| f.since_opening) {
+        let of_row = |r: &&FamilyRow| r.entity == finding.entity && r.key == finding.key;
+        let Some(row) = opening.family.iter().find(of_row) else {
+            continue;
+        };
+        for field in &mut finding.fields {
+            let then = row.fields.iter().find(|f| f.name == field.name);
+            field.opening = then.and_then(|f| f.restored.clone()).filter(|v| *v != field.restored);
+        }
+    }
+    Ok(Cow::Owned(case))
+}
+
+/// A piece of an opening's rows, packed.
+pub(super) struct Piece<'o> {
+    pub entity: &'o str,
+    /// JSON list.
+    pub columns: String,
+    pub whole: bool,
+    pub body: Vec<u8>,
+}
+
+/// The rows of an opening as they are stored.
+pub(super) fn pieces(opening: &Opening) -> Res<Vec<Piece<'_>>> {
+    let mut pieces = Vec::new();
+    for table in &opening.tables {
+        // A table without rows says something too: nothing of it was listed.
+        let none = table.marks().is_empty().then_some(table.marks());
+        for piece in none.into_iter().chain(table.marks().chunks(PIECE)) {
+            pieces.push(Piece {
+                entity: &table.entity,
+                columns: serde_json::to_string(&table.columns)?,
+                whole: table.whole,
+                body: packed(&bytes(piece))?,
+            });
+        }
+    }
+    Ok(pieces)
 }
 
 /// The keys as steps from one to the next, then the rows, each number's bytes apart: the high bytes of steps are alike,

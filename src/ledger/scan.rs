@@ -7,7 +7,7 @@ use super::follow::{self, Decided};
 use super::rows::{mask_of, state_of};
 use super::sqlite::Tx;
 use super::store::Act;
-use super::{Ledger, place};
+use super::{Ledger, Store, place};
 use crate::domain::case::{FoundCase, State, Verb};
 use crate::domain::progress::{Progress, Stage};
 use crate::domain::queue::{Reject, ScanCounts};
@@ -43,10 +43,13 @@ impl Ledger {
             ..Deed::default()
         };
         self.refuse_readonly(deed)?;
-        let stored = self.store.transact(&self.here, deed, |tx| {
-            tx.store(cases, rejects, report, opening, progress)
-        });
-        stored.map_err(|e| e.told(&self.store.path))
+        let stored = match &mut self.store {
+            Store::Sqlite(sqlite) => sqlite.transact(&self.here, deed, |tx| {
+                tx.store(cases, rejects, report, opening, progress)
+            }),
+            Store::Postgres(postgres) => postgres.store_scan(&self.here, cases, rejects, report, opening, progress),
+        };
+        stored.map_err(|e| self.told(e))
     }
 
     /// Keeps the lines that a scan rejected before it failed; nothing else of it is taken in.

@@ -19,6 +19,11 @@ CREATE TABLE effects (
 CREATE INDEX effect_of      ON effects (of);
 CREATE INDEX effect_pending ON effects (incident) WHERE state IN ('queued', 'running', 'unknown');
 
+-- Who lost the case to its holder by a takeover, when, and why.
+ALTER TABLE claims ADD COLUMN taken_from TEXT;
+ALTER TABLE claims ADD COLUMN taken_at INTEGER;
+ALTER TABLE claims ADD COLUMN taken_why TEXT;
+
 -- A line of the queue, with the unsettled cases that it waits for: JSON [[id, label], …].
 CREATE VIEW queue AS
 SELECT c.no, c.incident, c.id, c.label, c.action, c.kinds, c.state, c.verb, c.waited_for, c.show, c.disproven, c.dies_at,

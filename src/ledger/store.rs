@@ -3,7 +3,7 @@
 //! in a function of its name, which checks role, claim and fence in the database itself.
 //!
 //! To add a deed: a struct that implements [`Act`] in the file of its topic, a method of
-//! [`Ledger`](super::Ledger) that hands it to `act`.
+//! [`Ledger`](super::Ledger) that hands it to `act`, and the function in [`postgres`](super::postgres).
 
 use super::audit::Deed;
 use super::fault::{Fault, Res};
@@ -134,8 +134,13 @@ pub(super) trait Act: Serialize {
     type Answer: DeserializeOwned;
 
     /// The name of its function in a PostgreSQL ledger.
-    #[expect(dead_code, reason = "the PostgreSQL store comes next")]
     const NAME: &'static str;
+
+    /// Whether doing it twice would differ from doing it once: then PostgreSQL keeps the answer of each call under a key, and a
+    /// call whose answer was lost is made again without harm.
+    fn counts_once(&self) -> bool {
+        true
+    }
 
     /// What the audit trail says of it where it is refused: action, case, verb, key.
     fn deed(&self) -> Deed<'_>;

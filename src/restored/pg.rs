@@ -44,9 +44,19 @@ impl Connection {
     }
 }
 
-/// Connects, having verified chain and host name unless `sslmode = "disable"`; nothing in between, and no password
-/// before that. Never falls back to plain text.
+/// Connects, and sets the session up for reading rows.
 pub async fn connect(database: &Database, session: Session<'_>) -> Result<Connection> {
+    let name = format!("restitch {} {}", session.purpose, std::process::id());
+    let connection = open(database, &name).await?;
+    let settings = settings(&connection, session).await?;
+    let set = connection.client.batch_execute(&settings).await;
+    set.map_err(|e| connection.error("preparing the session", &e))?;
+    Ok(connection)
+}
+
+/// Connects, having verified chain and host name unless `sslmode = "disable"`; nothing in between, and no password
+/// before that. Never falls back to plain text. The session is as the server makes it; `name` is what its lists show.
+pub async fn open(database: &Database, name: &str) -> Result<Connection> {
     let DbUrl::Postgres {
         host,
         port,
@@ -64,7 +74,7 @@ pub async fn connect(database: &Database, session: Session<'_>) -> Result<Connec
         .port(*port)
         .user(user)
         .dbname(dbname)
-        .application_name(format!("restitch {} {}", session.purpose, std::process::id()))
+        .application_name(name)
         .connect_timeout(Duration::from_secs(5))
         .tcp_user_timeout(Duration::from_secs(15))
         .keepalives_idle(Duration::from_secs(10))
@@ -110,11 +120,7 @@ pub async fn connect(database: &Database, session: Session<'_>) -> Result<Connec
             client
         }
     };
-    let connection = Connection { client, place };
-    let settings = settings(&connection, session).await?;
-    let set = connection.client.batch_execute(&settings).await;
-    set.map_err(|e| connection.error("preparing the session", &e))?;
-    Ok(connection)
+    Ok(Connection { client, place })
 }
 
 /// A token for this attempt; none for a connection in the clear.

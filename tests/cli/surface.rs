@@ -53,10 +53,6 @@ fn the_ledger_stands_beside_the_configuration_and_is_private() {
 #[test]
 fn unknown_commands_say_what_there_is() {
     let night = Night::new();
-    night
-        .run(&["takeover", "x"])
-        .ended(2)
-        .says(&["takeover is not available in this version", "scan"]);
     night.run(&["scna"]).ended(2).says(&["scan", "commands: "]);
     night.run(&["scan", "--fast"]).ended(2).says(&["--fast"]);
     let help = night.run(&["--help"]).ended(0).out;

@@ -29,6 +29,8 @@ pub struct Shared {
     pub clock: Clock,
     pub who: Option<Who>,
     pub mailbox: Arc<Mailbox>,
+    /// The handle that was opened first: the others are made of it.
+    first: Mutex<Option<Ledger>>,
     /// Cases whose leases are kept alive.
     pub held: Mutex<BTreeSet<String>>,
     pub rows: Lane<u64>,
@@ -46,10 +48,16 @@ pub struct Shared {
 impl Shared {
     /// A handle of one's own.
     pub fn open(&self) -> Result<Ledger> {
-        let mut ledger = match &self.who {
-            Some(who) => Ledger::open_as(&self.config, self.readonly, who.clone())?,
-            None => Ledger::open(&self.config, self.readonly)?,
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ledger = match (&*first, &self.who) {
+            (Some(first), _) => first.another()?,
+            (None, Some(who)) => Ledger::open_as(&self.config, self.readonly, who.clone())?,
+            (None, None) => Ledger::open(&self.config, self.readonly)?,
         };
+        if first.is_none() {
+            *first = Some(ledger.another()?);
+        }
+        drop(first);
         let clock = self.clock.clone();
         ledger.set_clock(move || clock.now());
         Ok(ledger)
@@ -86,6 +94,7 @@ impl Work {
             clock: options.clock.clone(),
             who: options.who.clone(),
             mailbox,
+            first: Mutex::default(),
             held: Mutex::default(),
             rows: Lane::default(),
             cases: Lane::default(),

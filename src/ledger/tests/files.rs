@@ -1,5 +1,6 @@
 //! The ledger's file: whose it is, who may read it, what is wrong with it.
 
+use super::openings::{baseline, opening, store_with};
 use super::*;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -133,4 +134,39 @@ fn the_revision_moves_with_every_change_of_anyone() {
     seen.dedup();
     assert_eq!(seen.len(), all);
     assert_eq!(one.revision().unwrap(), one.revision().unwrap());
+}
+
+#[test]
+fn a_row_takes_no_more_than_sixteen_bytes() {
+    let room = Room::new();
+    let mut ledger = room.open("ana");
+    let size = || std::fs::metadata(room.path()).unwrap().len();
+    let before = size();
+    store_with(&mut ledger, vec![], &opening(T0, vec![baseline("order", 0..200_000)]));
+    drop(ledger);
+    let rows = (size() - before) / 200_000;
+    assert!(rows <= 16, "{rows} bytes a row");
+}
+
+#[test]
+fn a_ledger_of_version_1_is_brought_up_to_date() {
+    let room = Room::new();
+    room.sql(include_str!("../schema.sql"));
+    room.sql(
+        "INSERT INTO incidents VALUES (1, '2026-11-22-prod');
+         INSERT INTO cases (incident, id, place, state, kinds, label, action, show, waits, digest)
+         VALUES (1, 'order:1', x'00', 'open', 1, 'SFO-1', 'New', '[]', 0, x'00');
+         INSERT INTO found VALUES (1, x'00');
+         PRAGMA user_version = 1",
+    );
+    let looking = room.try_open("ana", true).unwrap_err().to_string();
+    assert!(
+        looking.contains("version 1") && looking.contains("without --readonly"),
+        "{looking}"
+    );
+    let mut ledger = room.open("ana");
+    assert_eq!(labels(&ledger), ["SFO-1"]);
+    store_with(&mut ledger, vec![order("1", &[Kind::Lost])], &opening(T0, vec![]));
+    assert!(ledger.past().unwrap().opening.is_some());
+    ledger.verify().unwrap();
 }

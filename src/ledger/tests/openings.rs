@@ -5,7 +5,7 @@ use crate::domain::finding::FieldDiff;
 use crate::scan::{Baseline, InDoubt, Mark, Opening};
 use serde_json::Value as Json;
 
-fn baseline(entity: &str, rows: impl Iterator<Item = u64>) -> Baseline {
+pub(super) fn baseline(entity: &str, rows: impl Iterator<Item = u64>) -> Baseline {
     // Spread as hashes are.
     let spread = |n: u64| {
         n.wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -19,7 +19,7 @@ fn baseline(entity: &str, rows: impl Iterator<Item = u64>) -> Baseline {
     Baseline::new(entity.to_owned(), vec!["status".to_owned()], false, marks.collect())
 }
 
-fn opening(at: i64, tables: Vec<Baseline>) -> Opening {
+pub(super) fn opening(at: i64, tables: Vec<Baseline>) -> Opening {
     Opening {
         at,
         place: "db:5432/om".to_owned(),
@@ -36,7 +36,7 @@ fn opening(at: i64, tables: Vec<Baseline>) -> Opening {
     }
 }
 
-fn store_with(ledger: &mut Ledger, cases: Vec<FoundCase>, opening: &Opening) {
+pub(super) fn store_with(ledger: &mut Ledger, cases: Vec<FoundCase>, opening: &Opening) {
     ledger
         .store_scan(
             &mut cases.into_iter(),
@@ -94,18 +94,6 @@ fn an_opening_comes_back_as_it_was_kept_with_what_was_learned_since() {
         None,
         "another restore, another opening"
     );
-}
-
-#[test]
-fn a_row_takes_no_more_than_sixteen_bytes() {
-    let room = Room::new();
-    let mut ledger = room.open("ana");
-    let size = || std::fs::metadata(room.path()).unwrap().len();
-    let before = size();
-    store_with(&mut ledger, vec![], &opening(T0, vec![baseline("order", 0..200_000)]));
-    drop(ledger);
-    let rows = (size() - before) / 200_000;
-    assert!(rows <= 16, "{rows} bytes a row");
 }
 
 #[test]
@@ -256,27 +244,4 @@ fn keeping_what_was_disproven_stands_until_there_is_news() {
     let news = order("1", &[Kind::Regressed]).tap(|c| c.findings.push(finding("order_item", "11", Kind::Lost)));
     assert_eq!(store(&mut ledger, vec![news]).opened, 1);
     assert_eq!(state(&ledger, "order:1"), State::Open);
-}
-
-#[test]
-fn a_ledger_of_version_1_is_brought_up_to_date() {
-    let room = Room::new();
-    room.sql(include_str!("../schema.sql"));
-    room.sql(
-        "INSERT INTO incidents VALUES (1, '2026-11-22-prod');
-         INSERT INTO cases (incident, id, place, state, kinds, label, action, show, waits, digest)
-         VALUES (1, 'order:1', x'00', 'open', 1, 'SFO-1', 'New', '[]', 0, x'00');
-         INSERT INTO found VALUES (1, x'00');
-         PRAGMA user_version = 1",
-    );
-    let looking = room.try_open("ana", true).unwrap_err().to_string();
-    assert!(
-        looking.contains("version 1") && looking.contains("without --readonly"),
-        "{looking}"
-    );
-    let mut ledger = room.open("ana");
-    assert_eq!(labels(&ledger), ["SFO-1"]);
-    store_with(&mut ledger, vec![order("1", &[Kind::Lost])], &opening(T0, vec![]));
-    assert!(ledger.past().unwrap().opening.is_some());
-    ledger.verify().unwrap();
 }

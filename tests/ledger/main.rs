@@ -1,0 +1,23 @@
+//! The ledger in PostgreSQL: the contract of both stores, then what only a war room has.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_imports,
+    missing_docs,
+    reason = "tests"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod contract;
+mod create;
+mod races;
+mod raw;
+mod roles;
+mod room;
+mod tamper;
+
+// The tests of both stores name their parts as the crate does.
+use restitch::{config, domain, ledger, scan};

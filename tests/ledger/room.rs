@@ -1,0 +1,108 @@
+//! A database with a ledger, a clock that the tests turn, and people with logins of their own.
+
+use crate::contract::{T0, roles, schema};
+use crate::support::Pg;
+use restitch::config::{Config, DbUrl};
+use restitch::domain::Result;
+use restitch::ledger::{self, Ledger, Who};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// The server of these tests, which keeps what it acknowledges.
+pub fn server() -> &'static Pg {
+    static SERVER: OnceLock<Pg> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let pg = Pg::start(&["fsync=on", "max_connections=300"]);
+        let people = [
+            ("bo", "viewer"),
+            ("ana", "operator"),
+            ("li", "operator"),
+            ("sam", "lead"),
+            ("mallory", "viewer"),
+            ("nobody", ""),
+        ];
+        for (name, _) in people {
+            pg.psql("postgres", &format!("CREATE ROLE {name} LOGIN"));
+        }
+        // The roles of the ledger are made with the first one.
+        let first = Room::in_database(&pg, &pg.create_db());
+        ledger::create(&first, false).unwrap();
+        for (name, role) in people.iter().filter(|(_, role)| !role.is_empty()) {
+            pg.psql("postgres", &format!("GRANT restitch_{role} TO {name}"));
+        }
+        pg
+    })
+}
+
+/// A ledger of its own.
+pub struct Room {
+    pub db: String,
+    pub config: Config,
+}
+
+impl Room {
+    /// So many times any deeds are done in any order.
+    pub const RUNS: u32 = 10;
+
+    /// With a clock that stands still until [`Room::pass`].
+    pub fn new() -> Self {
+        let room = Self::on_time();
+        room.sql(&format!(
+            "CREATE TABLE public.clock AS SELECT {T0}::bigint AS us;
+             GRANT SELECT ON public.clock TO PUBLIC;
+             CREATE OR REPLACE FUNCTION restitch.micros() RETURNS bigint LANGUAGE sql VOLATILE AS 'SELECT us FROM public.clock'"
+        ));
+        room
+    }
+
+    /// With the server's clock.
+    pub fn on_time() -> Self {
+        let pg = server();
+        let db = pg.create_db();
+        let config = Self::in_database(pg, &db);
+        ledger::create(&config, false).unwrap();
+        Self { db, config }
+    }
+
+    /// The configuration of a ledger in this database, as its superuser.
+    pub fn in_database(pg: &Pg, db: &str) -> Config {
+        let mut config = Config::default();
+        "2026-11-22-prod".clone_into(&mut config.incident.id);
+        config.incident.restored_to = Some(T0);
+        config.ledger.database = pg.database(db);
+        config.schema = schema();
+        config.roles = Some(roles());
+        config
+    }
+
+    /// The same for a person.
+    pub fn config_of(&self, person: &str) -> Config {
+        let mut config = self.config.clone();
+        if let DbUrl::Postgres { user, .. } = &mut config.ledger.database.url {
+            person.clone_into(user);
+        }
+        config
+    }
+
+    pub fn open(&self, person: &str) -> Ledger {
+        self.try_open(person, false).unwrap()
+    }
+
+    pub fn try_open(&self, person: &str, readonly: bool) -> Result<Ledger> {
+        let who = Who {
+            user: person.to_owned(),
+            system_user: person.to_owned(),
+            ssh: None,
+        };
+        Ledger::open_as(&self.config_of(person), readonly, who)
+    }
+
+    pub fn pass(&self, time: Duration) {
+        self.sql(&format!("UPDATE public.clock SET us = us + {}", time.as_micros()));
+    }
+
+    /// As the superuser, behind the ledger's back.
+    pub fn sql(&self, sql: &str) -> String {
+        server().psql(&self.db, sql)
+    }
+}
