@@ -285,7 +285,7 @@ pub fn refused(model: &Model, command: &Command) -> Option<String> {
             Some("it has no decision to take back".to_owned())
         }
         Id::Reopen if state(model) == Some(State::Open) => Some("it is open".to_owned()),
-        Id::Reopen if state(model) == Some(State::Unconfirmed) => {
+        Id::Undo | Id::Reopen if state(model) == Some(State::Unconfirmed) => {
             Some("nobody knows yet whether its effect took place: P reads it back".to_owned())
         }
         Id::Done if state(model).is_some_and(|s| !can_be_done(s)) => {

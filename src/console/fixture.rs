@@ -517,7 +517,10 @@ pub fn choices() -> Vec<Choice> {
                 Verb::Complete => Way::Compensable,
                 _ => Way::Reversible,
             },
-            back: Some("undo takes the to-do back".to_owned()),
+            back: Some(match verb {
+                Verb::Cancel => "nothing takes it back".to_owned(),
+                _ => "undo takes the to-do back".to_owned(),
+            }),
             steps: vec![format!("{} SFM-12 in the order system", verb.name())],
             wanted: (verb != Verb::Keep).then(|| "the order's state after it".to_owned()),
             asks: None,

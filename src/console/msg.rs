@@ -109,6 +109,15 @@ pub enum Msg {
     BulkEnded(Result<Box<(Bulk, bool)>>),
     /// The time came that these parked or escalated cases waited for: their labels.
     Due(Vec<String>),
+    /// An effect was carried out, or it was not.
+    Carried {
+        /// Its cases.
+        cases: Vec<String>,
+        /// What came of it.
+        words: String,
+        /// It was done.
+        well: bool,
+    },
     /// Somebody changed the ledger.
     Changed,
     /// Ages of the sources.

@@ -426,6 +426,24 @@ impl Tx<'_> {
         }
     }
 
+    /// A lead opens the case again: what has not left does not leave any more, and of what only the receiver could tell, the
+    /// lead's word counts. `false` where the same can still be done again, to know.
+    pub(super) fn give_effect_up(&self, decision: &str, why: &str) -> Res<bool> {
+        let Some(line) = line(self, decision)? else {
+            return Ok(true);
+        };
+        match (line.state, line.does.as_str()) {
+            (Course::Queued, _) => self.set_course(&line.key, Course::Cancelled, Some(why))?,
+            (Course::Unknown, "http") => {
+                let words = format!("http: did not take place, a lead says: {why}");
+                self.set_course(&line.key, Course::Failed, Some(&words))?;
+            }
+            (Course::Running | Course::Unknown, _) => return Ok(false),
+            _ => {}
+        }
+        Ok(true)
+    }
+
     /// Whether a queued effect will do it, so that no person has to.
     pub(super) fn does_itself(&self, decision: &str) -> Res<bool> {
         Ok(line(self, decision)?.is_some_and(|l| l.state == Course::Queued))

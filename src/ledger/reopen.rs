@@ -44,16 +44,19 @@ impl Act for Reopen<'_> {
         let id = self.case;
         let case = tx.standing(id)?;
         tx.refuse_held_by_others(id, case.no)?;
-        match case.state {
-            State::Open => return Err(Error::refused(format!("{id} is open")).into()),
-            State::Unconfirmed => {
-                return Err(Error::refused(format!(
-                    "{id} is unconfirmed: nobody knows yet whether its effect took place"
-                ))
-                .cure(format!("`restitch prove {id}` reads it back first"))
-                .into());
-            }
-            _ => {}
+        if case.state == State::Open {
+            return Err(Error::refused(format!("{id} is open")).into());
+        }
+        let is_over = match &case.key {
+            Some(key) => tx.give_effect_up(key, self.reason)?,
+            None => true,
+        };
+        if !is_over {
+            return Err(Error::refused(format!(
+                "{id} is unconfirmed: nobody knows yet whether its effect took place"
+            ))
+            .cure(format!("`restitch prove {id}` reads it back first"))
+            .into());
         }
         let leaves: i64 = tx.db.query_row(
             "SELECT count(*) FROM effects WHERE of = ?1 AND state IN ('queued', 'running', 'unknown')",

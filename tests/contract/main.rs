@@ -16,6 +16,8 @@ mod support;
 mod database;
 mod differences;
 mod effects;
+mod effects_cut;
+mod effects_sent;
 mod findings;
 mod gate;
 mod known;

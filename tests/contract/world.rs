@@ -45,9 +45,10 @@ impl World {
         let mut log = String::new();
         for (pos, (entity, key, op, state)) in events.iter().enumerate() {
             let pos = pos + 1;
+            let (minute, second) = (6 + pos / 60, pos % 60);
             writeln!(
                 log,
-                r#"{{"pos":{pos},"ts":"2026-11-22T14:06:{pos:02}Z","entity":"{entity}","key":"{key}","op":"{op}","state":{state}}}"#
+                r#"{{"pos":{pos},"ts":"2026-11-22T14:{minute:02}:{second:02}Z","entity":"{entity}","key":"{key}","op":"{op}","state":{state}}}"#
             )
             .unwrap();
         }

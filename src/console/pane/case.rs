@@ -10,6 +10,7 @@ use crate::console::view::layout;
 use crate::console::widget::{Pen, Strip};
 use crate::domain::case::{Happened, State};
 use crate::domain::finding::{Evidence, Kind};
+use crate::domain::queue::Course;
 use crate::domain::time;
 use crate::safe;
 use crate::text::Safe;
@@ -454,16 +455,29 @@ impl Page<'_> {
         if let Some(until) = decision.until {
             self.say("until", Tone::Text, &value::instant(until, today));
         }
-        if let (State::ToDo, Some(assignee)) = (file.state, &decision.assignee) {
+        if let (State::ToDo, Some(assignee), None) = (file.state, &decision.assignee, &file.effect) {
             self.say("who", Tone::Text, &safe!("{} acts outside", Safe::id(assignee)));
         }
         for (i, step) in decision.steps.iter().enumerate() {
-            let name = if i == 0 && file.state == State::ToDo {
-                "to do"
-            } else {
-                ""
+            let name = match (i, file.state, &file.effect) {
+                (0, _, Some(_)) => "does",
+                (0, State::ToDo, None) => "to do",
+                _ => "",
             };
             self.say(name, Tone::Text, &safe!("{} {}", i + 1, Safe::of(step)));
+        }
+        if let Some(effect) = &file.effect {
+            let tone = match effect.state {
+                Course::Queued | Course::Running => Tone::Accent,
+                Course::Done | Course::Cancelled => Tone::Text,
+                Course::Failed | Course::Unknown => Tone::Bad,
+            };
+            let left = (effect.leaves_at - self.model.now + 999_999) / 1_000_000;
+            let words = match effect.state {
+                Course::Queued if left > 0 => format!("{} leaves in {left} s: u takes it back", effect.does),
+                _ => effect.words(),
+            };
+            self.say("effect", tone, &Safe::of(&words));
         }
         if let (State::ToDo, Some(wanted)) = (file.state, &decision.wanted) {
             self.say("wanted", Tone::Text, &Safe::of(wanted));
@@ -476,7 +490,7 @@ impl Page<'_> {
             };
             self.say("proof", tone, &safe!("{}: {}", word, Safe::of(read)));
         }
-        if file.state == State::ToDo {
+        if file.state == State::ToDo && file.effect.is_none() {
             self.say(
                 "next",
                 Tone::Accent,

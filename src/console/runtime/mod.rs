@@ -24,6 +24,7 @@ mod bulk;
 mod cluster;
 mod deeds;
 mod drafts;
+mod effects;
 mod input;
 mod lane;
 mod mailbox;

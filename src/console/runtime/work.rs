@@ -7,7 +7,7 @@ use super::super::msg::Msg;
 use super::super::term::panics;
 use super::lane::Lane;
 use super::mailbox::{Event, Mailbox};
-use super::{Options, aws, bulk, cluster, deeds, night, preview, read, scan, watch};
+use super::{Options, aws, bulk, cluster, deeds, effects, night, preview, read, scan, watch};
 use crate::config::Config;
 use crate::domain::time::Clock;
 use crate::domain::{Error, Result};
@@ -123,6 +123,7 @@ impl Work {
             worker(Feed::Diff, "diff", read::diff, |s| s.diff.abandon()),
             worker(Feed::Overview, "deeds", deeds::run, |s| s.deeds.abandon()),
             worker(Feed::Overview, "leases", deeds::keep_leases, |_| {}),
+            worker(Feed::Overview, "effects", effects::run, |_| {}),
             worker(Feed::Phases, "cluster", cluster::run, |_| {}),
             worker(Feed::Night, "night", night::run, |_| {}),
             worker(Feed::Aws, "aws", aws::run, |_| {}),

@@ -9,7 +9,7 @@ use crate::console::model::input::Input;
 use crate::console::model::overlay::{Act, Asks, Confirm, Field, Form, Overlay};
 use crate::domain::case::{State, Verb};
 use crate::domain::gate::Gate;
-use crate::domain::queue::{Decide, Decision};
+use crate::domain::queue::{Course, Decide, Decision, EffectLine};
 use crate::domain::time;
 
 pub(super) fn field(asks: Asks, name: &'static str, hint: impl Into<String>, required: bool) -> Field {
@@ -86,7 +86,6 @@ pub fn decide(model: &mut Model, choice: &Choice) {
         form.lines.push(format!("decides also: {}", also.join(", ")));
     }
     form.lines.push(match (choice.way, &choice.back) {
-        (Way::OneWay, _) => "one-way: nothing takes it back".to_owned(),
         (way, Some(back)) => format!("{}: {back}", way.words()),
         (way, None) => way.words().to_owned(),
     });
@@ -221,7 +220,7 @@ pub fn note(model: &mut Model) {
 }
 
 /// Takes the last decision back.
-pub fn undo(model: &mut Model) {
+pub fn undo(model: &mut Model, out: &mut Vec<Effect>) {
     let Some((id, label)) = subject(model) else { return };
     let Some(loaded) = model.case.current() else { return };
     let file = &loaded.file;
@@ -229,6 +228,17 @@ pub fn undo(model: &mut Model) {
         complain(model, format!("{label} has no decision to take back"));
         return;
     };
+    // What has not left yet is stopped at once: there is no time for a form.
+    let waits = |e: &EffectLine| e.state == Course::Queued && !e.undoes && e.leaves_at > model.now;
+    if file.effect.as_ref().is_some_and(waits) {
+        let deed = Deed::Undo {
+            case: id,
+            reason: "taken back before it left".to_owned(),
+        };
+        send(model, deed, out);
+        return;
+    }
+    let back = file.effect.as_ref().filter(|e| e.state == Course::Done && !e.undoes);
     let mut form = form(
         &id,
         format!("take back the decision on {label}"),
@@ -240,6 +250,12 @@ pub fn undo(model: &mut Model) {
         decided(decision),
         format!("the case is open again; it is {} now", file.state.words()),
     ];
+    if let Some(effect) = back {
+        form.lines.push(match effect.does.as_str() {
+            "sql" => "first the rows are written back, as long as every one stands as it was written".to_owned(),
+            _ => "it has left, and nothing takes it back: this will be refused".to_owned(),
+        });
+    }
     form.presets = model.setup.reasons.of("undo");
     form.fields
         .push(field(Asks::Reason, "reason", "a digit, or your own words", true));

@@ -1,7 +1,7 @@
 //! Data that comes in by itself: rows, sums, cases, the scan, answers to deeds.
 
 use super::{complain, follow, lay, peek, read_rows, reload_case, say};
-use crate::console::effect::{Deed, Effect};
+use crate::console::effect::{Deed, Effect, short};
 use crate::console::model::overlay::{Act, Overlay};
 use crate::console::model::restore::Night;
 use crate::console::model::{Feed, Model, Scan, Source};
@@ -83,6 +83,7 @@ pub fn take(model: &mut Model, msg: Msg, out: &mut Vec<Effect>) {
             model.scan = scan;
         }
         Msg::Deed { number, deed, outcome } => answered(model, number, &deed, outcome, out),
+        Msg::Carried { cases, words, well } => carried(model, cases, &words, well, out),
         Msg::Changed => {
             out.push(Effect::LoadOverview);
             model.queue.again = true;
@@ -173,6 +174,27 @@ fn restoring(model: &mut Model, view: Box<Restoring>, preflight: Option<Box<Pref
     });
     model.preflight = preflight.filter(|p| p.attempt == model.setup.attempt);
     model.restoring = Some(view);
+}
+
+/// An effect was carried out, or was not.
+fn carried(model: &mut Model, cases: Vec<String>, words: &str, well: bool, out: &mut Vec<Effect>) {
+    let Some(first) = cases.first() else { return };
+    let label = model
+        .queue
+        .table
+        .by_id(first)
+        .map_or_else(|| first.clone(), |r| r.label.to_string());
+    let words = format!("{}: {words}", short(&label));
+    if well {
+        say(model, words);
+    } else {
+        complain(model, words);
+    }
+    out.push(Effect::LoadSome(cases));
+    out.push(Effect::LoadOverview);
+    if model.layer.is_none() {
+        reload_case(model, out);
+    }
 }
 
 /// The scan said something; `over`: it ran until now.

@@ -1,6 +1,7 @@
 //! The console driven by keys, with an executor that answers from memory.
 
 mod again;
+mod carried;
 mod despite;
 mod night;
 mod noise;

@@ -1,3 +1,4 @@
+mod effects;
 mod proofs;
 mod to_do;
 
