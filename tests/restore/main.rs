@@ -12,8 +12,11 @@
 mod night;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../pty/terminal.rs"]
+mod terminal;
 
 mod check;
+mod console;
 mod moto;
 mod peer;
 mod watch;

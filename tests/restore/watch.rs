@@ -40,7 +40,7 @@ impl Site {
     }
 
     /// The restored instance, being made.
-    fn begin(&self) {
+    pub fn begin(&self) {
         let made = Instance::new("om-prod-restored", "db-NEW", "creating").with("PercentProgress", "37");
         self.peer.world().instances.push(made);
     }
