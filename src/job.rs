@@ -16,10 +16,10 @@ use crate::domain::progress::Progress;
 use crate::domain::progress::Stage;
 use crate::domain::queue::{Course, Decide, ScanCounts};
 use crate::domain::ready::Ready;
-use crate::domain::schema::Catalogue;
+use crate::domain::schema::{Catalogue, ORDER};
 use crate::domain::{Error, Result, time};
 use crate::ledger::{self, Asker, Ledger};
-use crate::log::{LogInput, Wants};
+use crate::log::{LogInput, ReadError, Wants};
 use crate::resolve::effects::{self, Carried};
 use crate::resolve::prove::{self, Proven};
 use crate::restore::gate::{self, Asked, Old, Witness};
@@ -27,15 +27,16 @@ use crate::restore::rds::check;
 use crate::restore::rds::client::Aws;
 use crate::restore::rds::command::{self, Commands, Plan};
 use crate::restore::rds::inside::Export;
-use crate::restore::{cluster, old, org, ready};
-use crate::restored::Restored;
+use crate::restore::{cluster, hold, old, org, ready};
 use crate::restored::facts::Facts;
 use crate::restored::postgres::Postgres;
 use crate::restored::propose;
 use crate::restored::sqlite::Sqlite;
+use crate::restored::{Lookup, Restored, Row};
 use crate::scan::preview::{Point, Preview};
 use crate::scan::{self, Outcome, ScanReport, Stopped};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
@@ -65,6 +66,24 @@ pub fn scan(config: &Config, ledger: &mut Ledger, despite: Option<&str>, progres
         despite: despite.map(str::to_owned),
         ..asked(Some(ledger))?
     };
+    // Before the database: an order that is taken meanwhile is found there.
+    let mut silent = None;
+    let hold = match hold::status::for_scan(config, ledger) {
+        Some(Ok(read)) => Some(read),
+        Some(Err(ReadError { error, rejects })) if !rejects.is_empty() => {
+            ledger.keep_rejects(&rejects, &error.what)?;
+            return Err(error);
+        }
+        Some(Err(ReadError { error, .. })) => {
+            silent = Some(format!("hold: {}", error.what));
+            None
+        }
+        None => None,
+    };
+    let kept = hold.map(|h| {
+        past.hold = Some(h.on_broker);
+        (h.reading, h.seen)
+    });
     let ended = runtime()?.block_on(async {
         let database = restored(config)?;
         past.gate.old = old_instances(config).await;
@@ -77,7 +96,7 @@ pub fn scan(config: &Config, ledger: &mut Ledger, despite: Option<&str>, progres
         }
     });
     let Outcome {
-        report,
+        mut report,
         cases,
         rejects,
         opening,
@@ -96,8 +115,13 @@ pub fn scan(config: &Config, ledger: &mut Ledger, despite: Option<&str>, progres
     };
     let by = despite.filter(|_| gate.red().is_some());
     ledger.keep_gate(&gate, by.map_or(Asker::Scan, Asker::ScanDespite))?;
+    report.warnings.extend(silent);
     let json = serde_json::to_value(&report).map_err(|e| Error::failed(format!("cannot write the report: {e}")))?;
     let counts = ledger.store_scan(&mut cases.into_iter(), &rejects, &json, opening.as_ref(), progress)?;
+    if let Some((reading, seen)) = kept {
+        ledger.keep_hold_reading(&reading)?;
+        ledger.keep_hold_seen(&reading.topic, &seen)?;
+    }
     Ok(Scanned { report, counts })
 }
 
@@ -308,6 +332,50 @@ pub fn restore_commands(config: &Config) -> Result<Commands> {
             .filter(|key| source.key.as_deref() != Some(key));
         command::commands(&source, &plan, &aws.region, key)
     })
+}
+
+/// Which of these labels are those of orders in the restored database.
+pub fn labels_there(config: &Config, labels: &BTreeSet<String>) -> Result<BTreeSet<String>> {
+    let order = config.schema.entities.iter().position(|e| e.name == ORDER);
+    let label = order.and_then(|ix| config.schema.entities[ix].label.as_deref());
+    let (Some(order), Some(label)) = (order, label) else {
+        return Err(Error::refused(
+            "without [schema.order] and its label nobody can tell whether an order is there already",
+        )
+        .at("[schema.order] label")
+        .cure("map the table of orders, and the column that the hold calls them by"));
+    };
+    runtime()?.block_on(async {
+        let database = restored(config)?;
+        match &database.url {
+            DbUrl::Sqlite(path) => labels_in(config, &mut Sqlite::open(path)?, order, label, labels).await,
+            DbUrl::Postgres { .. } => {
+                let mut server = Postgres::connect(&database, &config.scan).await?;
+                labels_in(config, &mut server, order, label, labels).await
+            }
+        }
+    })
+}
+
+async fn labels_in<R: Restored>(
+    config: &Config,
+    restored: &mut R,
+    order: usize,
+    label: &str,
+    labels: &BTreeSet<String>,
+) -> Result<BTreeSet<String>> {
+    let catalogue = restored.catalogue(&config.schema).await?;
+    restored.snapshot(&catalogue).await?;
+    let column = catalogue.tables[order].require(label, "[schema.order] label")?;
+    let tuples: Vec<Vec<&str>> = labels.iter().map(|l| vec![l.as_str()]).collect();
+    let mut there = BTreeSet::new();
+    let lookup = Lookup::Values {
+        columns: &[column],
+        tuples: &tuples,
+    };
+    let mut each = |row: Row<'_>| there.extend(row.value(0).map(str::to_owned));
+    restored.rows(order, lookup, &[column], &mut each).await?;
+    Ok(there)
 }
 
 /// `[schema.*]` as the catalogue of the restored database suggests it, as TOML.

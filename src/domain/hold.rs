@@ -48,6 +48,9 @@ pub struct HeldPartition {
     pub rescued: u64,
     /// Deleted before the order system took them, and not rescued; `None` where nothing says where it had got to.
     pub lost: Option<u64>,
+    /// The offsets that were deleted before they were taken, rescued or not: what is committed later jumped over them.
+    #[serde(default)]
+    pub gone: Ranges,
     /// Microseconds since 1970 from which a loss is possible: of the first that is not rescued, where there is one.
     pub loss_from: Option<i64>,
     /// The first that waits.
@@ -142,6 +145,19 @@ impl HoldReading {
     pub fn at_risk(&self) -> u64 {
         self.partitions.iter().map(|p| p.at_risk).sum()
     }
+}
+
+/// An order that was once seen in the hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Its label.
+    pub label: String,
+    /// Where its newest message stood.
+    pub partition: i32,
+    /// At which offset.
+    pub offset: i64,
+    /// The message's stamp, microseconds since 1970.
+    pub at: Option<i64>,
 }
 
 /// The offsets of the hold when the order system stopped.

@@ -1,7 +1,7 @@
 //! What is known of the hold on a broker: the last reading, the offsets at the shutdown, what was rescued. All of it facts.
 
 use super::{Ledger, Said};
-use crate::domain::hold::{HoldBaseline, HoldReading, Rescued};
+use crate::domain::hold::{HoldBaseline, HoldReading, Rescued, Seen};
 use crate::domain::{Result, time};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -34,6 +34,16 @@ impl Ledger {
     pub fn keep_hold_reading(&mut self, reading: &HoldReading) -> Result<()> {
         self.set_hold_clock(&reading.clock())?;
         self.keep_fact(READING, reading, None)
+    }
+
+    /// The orders that were ever seen waiting in this topic, and that the order system has not taken since.
+    pub fn hold_seen(&self, topic: &str) -> Result<Vec<Seen>> {
+        Ok(self.fact(&format!("hold-seen {topic}"))?.unwrap_or_default())
+    }
+
+    /// Keeps them: a reading, no deed.
+    pub fn keep_hold_seen(&mut self, topic: &str, seen: &[Seen]) -> Result<()> {
+        self.keep_fact(&format!("hold-seen {topic}"), &seen, None)
     }
 
     /// The offsets of the hold when the order system stopped.
@@ -78,6 +88,16 @@ impl Ledger {
         let mut all = self.rescues(topic)?;
         all.insert(id.to_owned(), rescue.clone());
         self.keep_fact(&rescues_of(topic), &all, why.map(said))
+    }
+
+    /// What was released of a rescue file, by its id.
+    pub fn released(&self, id: &str) -> Result<Rescued> {
+        Ok(self.fact(&format!("hold-released {id}"))?.unwrap_or_default())
+    }
+
+    /// Notes what was released of a rescue file. Audited where `why` says so.
+    pub fn keep_released(&mut self, id: &str, offsets: &Rescued, why: Option<&str>) -> Result<()> {
+        self.keep_fact(&format!("hold-released {id}"), offsets, why.map(said))
     }
 }
 

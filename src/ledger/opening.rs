@@ -34,6 +34,7 @@ impl Ledger {
             )?;
             Ok(Past {
                 gate: Asked::default(),
+                hold: None,
                 opening: opening(at, self.here.attempt)?,
                 decided,
             })

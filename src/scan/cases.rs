@@ -6,11 +6,12 @@ use super::owners::Owners;
 use super::refs::{Refers, Targets};
 use super::supersede::{Half, Supersedes};
 use super::{InDoubt, Orders, RowFinding, RowId, Scan, chain};
-use crate::domain::Result;
 use crate::domain::case::{FamilyField, FamilyRef, FamilyRow, Fit, FoundCase};
-use crate::domain::finding::{Finding, Kind, Missing, RowState};
+use crate::domain::finding::{Evidence, Finding, Kind, Missing, RowState};
+use crate::domain::hold::Seen;
 use crate::domain::schema::{ORDER, ORDER_ITEM};
 use crate::domain::value::{self, ColumnType, LogKind, LogValue};
+use crate::domain::{Result, time};
 use crate::log::hold::HeldOrder;
 use crate::restored::Restored;
 use hashbrown::{HashMap, HashSet};
@@ -38,6 +39,7 @@ struct Draft {
     refers: Vec<Refers>,
     beside: Vec<Beside>,
     half: Option<Half>,
+    expired: Option<Seen>,
 }
 
 impl Draft {
@@ -125,6 +127,16 @@ impl<R: Restored> Scan<'_, R> {
             let draft = drafts.entry(id).or_default();
             draft.order.clone_from(order);
             draft.held = Some(n);
+        }
+        let expired = self.past.hold.as_ref().map_or(&[][..], |h| &h.expired);
+        for (order, seen) in self.expired_orders(expired).await? {
+            let id = match &order {
+                Some(order) => format!("{ORDER}:{order}"),
+                None => format!("held:{}", seen.label),
+            };
+            let draft = drafts.entry(id).or_default();
+            draft.order = order;
+            draft.expired = Some(seen);
         }
         if let Some(only) = only {
             drafts.retain(|id, _| only.contains(id));
@@ -313,37 +325,14 @@ impl<R: Restored> Scan<'_, R> {
             .order
             .as_deref()
             .or(held.map(|h| h.key.as_str()))
+            .or(draft.expired.as_ref().map(|seen| seen.label.as_str()))
             .unwrap_or_default()
             .to_owned();
         let mut findings: Vec<Finding> = std::mem::take(&mut draft.rows)
             .into_iter()
             .map(|f| self.finding(f))
             .collect();
-        let order_finding = |kind, rows| Finding {
-            entity: ORDER.to_owned(),
-            key: about.clone(),
-            kind,
-            undone: false,
-            since_opening: false,
-            there_at_opening: None,
-            fields: Vec::new(),
-            evidence: Vec::new(),
-            rows,
-            moved_to: None,
-            other: None,
-        };
-        if !draft.in_doubt.is_empty() {
-            findings.push(order_finding(Kind::InDoubt, std::mem::take(&mut draft.in_doubt)));
-        }
-        if !missing.is_empty() {
-            findings.push(order_finding(Kind::Orphaned, Vec::new()));
-        }
-        if let Some(half) = draft.half {
-            findings.push(Finding {
-                other: Some(half.other.into()),
-                ..order_finding(Kind::HalfSuperseded, Vec::new())
-            });
-        }
+        Self::order_findings(&mut draft, about.clone(), !missing.is_empty(), &mut findings);
         if findings.is_empty() {
             return Ok(None);
         }
@@ -376,14 +365,53 @@ impl<R: Restored> Scan<'_, R> {
             findings,
             missing: missing.into_iter().collect(),
             blocked_by: Vec::new(),
-            // Messages of a hold file stay whatever their age; a broker's deadline comes with the hold on Kafka.
             held: held.is_some(),
-            dies_at: None,
+            // Messages of a hold file stay whatever their age.
+            dies_at: held.and_then(|h| h.dies_at).map(time::format),
             advice: None,
             outside: Vec::new(),
             fits: fit,
             family,
         }))
+    }
+
+    /// The findings about the order itself.
+    fn order_findings(draft: &mut Draft, about: String, orphaned: bool, findings: &mut Vec<Finding>) {
+        let order_finding = |kind, rows| Finding {
+            entity: ORDER.to_owned(),
+            key: about.clone(),
+            kind,
+            undone: false,
+            since_opening: false,
+            there_at_opening: None,
+            fields: Vec::new(),
+            evidence: Vec::new(),
+            rows,
+            moved_to: None,
+            other: None,
+        };
+        if !draft.in_doubt.is_empty() {
+            findings.push(order_finding(Kind::InDoubt, std::mem::take(&mut draft.in_doubt)));
+        }
+        if orphaned {
+            findings.push(order_finding(Kind::Orphaned, Vec::new()));
+        }
+        if let Some(half) = draft.half.take() {
+            findings.push(Finding {
+                other: Some(half.other.into()),
+                ..order_finding(Kind::HalfSuperseded, Vec::new())
+            });
+        }
+        if let Some(seen) = &draft.expired {
+            findings.push(Finding {
+                evidence: vec![Evidence {
+                    source: "hold".to_owned(),
+                    position: format!("{}:{}", seen.partition, seen.offset),
+                    ts: seen.at.map(time::format),
+                }],
+                ..order_finding(Kind::Expired, Vec::new())
+            });
+        }
     }
 
     fn finding(&self, found: RowFinding) -> Finding {

@@ -4,15 +4,16 @@ use super::Scan;
 use super::refs::Refers;
 use crate::config::{Config, SourceKind};
 use crate::domain::Result;
+use crate::domain::hold::Seen;
 use crate::domain::schema::{EntityIx, ORDER, ORDER_ITEM};
 use crate::domain::value::{self, LogValue};
 use crate::log::Folded;
-use crate::log::hold::HeldOrder;
+use crate::log::hold::{HeldOrder, OnBroker};
 use crate::restored::{Lookup, Restored};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
-/// Reads the hold, where it is a file. What could not be read joins the log's rejects and warnings.
-pub(super) fn read(config: &Config, log: &mut Folded) -> Result<Vec<HeldOrder>> {
+/// Reads the hold, where it is a file; on a broker it was read before. What could not be read joins the log's rejects and warnings.
+pub(super) fn read(config: &Config, on_broker: Option<&OnBroker>, log: &mut Folded) -> Result<Vec<HeldOrder>> {
     let Some(hold) = &config.hold else {
         return Ok(Vec::new());
     };
@@ -22,10 +23,14 @@ pub(super) fn read(config: &Config, log: &mut Folded) -> Result<Vec<HeldOrder>> 
         log.warnings.append(&mut read.warnings);
         return Ok(read.orders);
     }
-    let why =
-        "the hold is not a file and cannot be read by this version: what is held, and what it refers to, is not known";
-    log.warnings.push(why.to_owned());
-    Ok(Vec::new())
+    let Some(broker) = on_broker else {
+        let why = "the hold was not read: what waits there, what it refers to and what expired is not known";
+        log.warnings.push(why.to_owned());
+        return Ok(Vec::new());
+    };
+    log.rejects.extend(broker.held.rejects.iter().cloned());
+    log.warnings.extend(broker.held.warnings.iter().cloned());
+    Ok(broker.held.orders.clone())
 }
 
 impl<R: Restored> Scan<'_, R> {
@@ -58,6 +63,38 @@ impl<R: Restored> Scan<'_, R> {
         Ok(held
             .iter()
             .map(|h| known.get(h.key.as_str()).cloned().flatten())
+            .collect())
+    }
+
+    /// Of the orders that the hold lost, those that the restored database has not got either, by the key that the log
+    /// knows them under.
+    pub(super) async fn expired_orders(&mut self, expired: &[Seen]) -> Result<Vec<(Option<Box<str>>, Seen)>> {
+        let Some((entity, label)) = self.order_label()? else {
+            return Ok(expired.iter().map(|seen| (None, seen.clone())).collect());
+        };
+        if expired.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tuples: Vec<Vec<&str>> = expired.iter().map(|seen| vec![seen.label.as_str()]).collect();
+        let mut there: HashSet<String> = HashSet::new();
+        let mut each = |row: crate::restored::Row<'_>| there.extend(row.value(0).map(str::to_owned));
+        let lookup = Lookup::Values {
+            columns: &[label],
+            tuples: &tuples,
+        };
+        self.restored.rows(entity, lookup, &[label], &mut each).await?;
+        let mut known: HashMap<&str, Box<str>> = HashMap::new();
+        let wanted: HashSet<&str> = expired.iter().map(|seen| seen.label.as_str()).collect();
+        for row in self.log.rows(entity).filter(|row| row.exists()) {
+            if let Some((value, _)) = row.field(label)
+                && let Some(wanted) = wanted.get(value.text.as_ref())
+            {
+                known.insert(*wanted, row.key().into());
+            }
+        }
+        let gone = expired.iter().filter(|seen| !there.contains(&seen.label));
+        Ok(gone
+            .map(|seen| (known.get(seen.label.as_str()).cloned(), seen.clone()))
             .collect())
     }
 

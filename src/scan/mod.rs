@@ -139,7 +139,7 @@ pub async fn run<R: Restored>(
     progress: &Progress,
 ) -> Result<Outcome, Stopped> {
     let Held { catalogue, mut log, at } = read(config, restored, progress).await?;
-    let held = hold::read(config, &mut log)?;
+    let held = hold::read(config, past.hold.as_ref(), &mut log)?;
     let witness = Witness {
         catalogue: &catalogue,
         log: &log,

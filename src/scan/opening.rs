@@ -4,6 +4,7 @@
 use crate::domain::case::Verb;
 use crate::domain::finding::RowState;
 use crate::domain::{Error, Result};
+use crate::log::hold::OnBroker;
 use crate::restore::gate::Asked;
 use crate::restored::facts::Facts;
 use siphasher::sip::SipHasher13;
@@ -19,6 +20,8 @@ pub struct Past {
     pub decided: HashMap<String, Verb>,
     /// What the gate asks with.
     pub gate: Asked,
+    /// The hold, where it is on a broker that answered.
+    pub hold: Option<OnBroker>,
 }
 
 /// How the compared rows stood at the first completed scan of an attempt.

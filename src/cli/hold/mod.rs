@@ -1,5 +1,6 @@
 //! `restitch hold`
 
+mod release;
 mod rescue;
 mod status;
 
@@ -20,6 +21,8 @@ enum Command {
     Status(status::Status),
     /// Copy every message of the topic into a file, byte for byte, before the broker deletes it
     Rescue(rescue::Rescue),
+    /// Send rescued messages back to the topic, parents before what refers to them, once each
+    Release(release::Release),
 }
 
 impl Hold {
@@ -28,6 +31,7 @@ impl Hold {
         match self.command {
             Command::Status(args) => args.run(context),
             Command::Rescue(args) => args.run(context),
+            Command::Release(args) => args.run(context),
         }
     }
 }

@@ -30,7 +30,7 @@ impl Status {
             Err(error) => return Err(error),
         };
         let mut look = status::look(&config, ledger.as_ref())?;
-        if let (Some(ledger), false, Some(follower)) = (&mut ledger, context.globals.readonly, &look.follower) {
+        if let (Some(ledger), false, Some(follower)) = (&mut ledger, context.globals.readonly, &mut look.follower) {
             let by_itself = status::wants_record(ledger)?;
             if self.record || by_itself {
                 let why = if self.record {
@@ -43,6 +43,8 @@ impl Status {
                 let beside = status::beside(&config, hold, Some(ledger), &look.reading.topic, time::now())?;
                 look.reading = follower.reading(&beside);
             }
+            follower.remember(ledger.hold_seen(&look.reading.topic)?);
+            ledger.keep_hold_seen(&look.reading.topic, &follower.seen())?;
             ledger.keep_hold_reading(&look.reading)?;
         }
         if context.out.wants_json() {

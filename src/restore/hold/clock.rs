@@ -5,7 +5,7 @@
 //! partition is that old: stamp of the first message + retention is never later than the first loss by time. It is not
 //! "safe until": `retention.bytes`, a drain, a deleted topic, or settings changed meanwhile delete earlier.
 
-use crate::domain::hold::{BaselineOffsets, Keeping, Ranges};
+use crate::domain::hold::{BaselineOffsets, Keeping};
 use crate::domain::time::span;
 
 const MILLI: i64 = 1_000;
@@ -110,17 +110,11 @@ pub(super) fn loss_from(
     stamps.filter_map(|s| dies_at(keeping, shutdown, s)).chain(first).min()
 }
 
-/// Messages that the broker deleted before the order system took them, and that nobody rescued. Where the order system
+/// The offsets that the broker deleted before the order system took them. Where the order system
 /// had got to: what its group committed, now or at the shutdown, else the first message that was there at the shutdown.
-pub(super) fn lost(
-    earliest: i64,
-    committed: Option<i64>,
-    baseline: Option<&BaselineOffsets>,
-    rescued: Option<&Ranges>,
-) -> Option<u64> {
+pub(super) fn gone(earliest: i64, committed: Option<i64>, baseline: Option<&BaselineOffsets>) -> Option<(i64, i64)> {
     let from = committed.or_else(|| baseline.map(|b| b.committed.unwrap_or(b.earliest)))?;
-    let gone = earliest.saturating_sub(from).max(0).unsigned_abs();
-    Some(gone - rescued.map_or(0, |r| r.count(from, earliest)))
+    Some((from, earliest.max(from)))
 }
 
 #[cfg(test)]
@@ -188,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_is_what_went_before_it_was_taken() {
+    fn gone_is_what_was_deleted_before_it_was_taken() {
         let baseline = BaselineOffsets {
             earliest: 10,
             latest: 50,
@@ -198,18 +192,14 @@ mod tests {
             committed: None,
             ..baseline
         };
-        let mut rescued = Ranges::default();
-        rescued.add(22, 25);
         assert_eq!(
-            lost(30, None, None, None),
+            gone(30, None, None),
             None,
             "nothing says where the order system had got to"
         );
-        assert_eq!(lost(30, Some(25), None, None), Some(5));
-        assert_eq!(lost(30, Some(31), Some(&baseline), None), Some(0));
-        assert_eq!(lost(30, None, Some(&baseline), None), Some(10));
-        assert_eq!(lost(30, None, Some(&baseline), Some(&rescued)), Some(7));
-        assert_eq!(lost(30, None, Some(&none), None), Some(20));
-        assert_eq!(lost(10, None, Some(&none), None), Some(0));
+        assert_eq!(gone(30, Some(25), None), Some((25, 30)));
+        assert_eq!(gone(30, Some(31), Some(&baseline)), Some((31, 31)));
+        assert_eq!(gone(30, None, Some(&baseline)), Some((20, 30)));
+        assert_eq!(gone(30, None, Some(&none)), Some((10, 30)));
     }
 }

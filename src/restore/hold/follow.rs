@@ -3,7 +3,7 @@
 
 use super::clock::{self, AHEAD, TopicSettings};
 use crate::config::{FormatKind, HoldConfig, KafkaConfig};
-use crate::domain::hold::{HeldPartition, HoldBaseline, HoldReading, Keeping, Oldest, Rescued};
+use crate::domain::hold::{HeldPartition, HoldBaseline, HoldReading, Keeping, Oldest, Ranges, Rescued, Seen};
 use crate::domain::{Error, Result};
 use crate::kafka::{self, Complaints, LOOK, Reader, passing};
 use crate::log::hold::label_of;
@@ -74,6 +74,18 @@ struct Watched {
     names: BTreeMap<i64, Box<str>>,
 }
 
+/// What a message says of its order.
+enum Named {
+    /// Nothing at all.
+    Nobody,
+    /// It waits.
+    Order(String),
+    /// It was taken back.
+    Withdrawn(String),
+    /// Nothing that restitch reads: the message's key.
+    Key(String),
+}
+
 /// The hold's topic, being followed.
 pub struct Follower {
     topic: String,
@@ -86,6 +98,8 @@ pub struct Follower {
     keeping: Keeping,
     asked: Option<Instant>,
     notes: Vec<String>,
+    /// Orders seen waiting, by label.
+    seen: BTreeMap<String, Seen>,
 }
 
 /// A client that asks for a topic's settings.
@@ -119,6 +133,7 @@ impl Follower {
             keeping: Keeping::default(),
             asked: None,
             notes: Vec::new(),
+            seen: BTreeMap::new(),
         })
     }
 
@@ -202,6 +217,16 @@ impl Follower {
 
     /// Takes messages in as they come, for so long, or until all that was there when last asked is read.
     pub fn follow(&mut self, limit: Duration, until_read: bool) -> Result<()> {
+        self.follow_each(limit, until_read, &mut |_, _, _| {})
+    }
+
+    /// As [`Follower::follow`]; hands each message on: partition, offset, value.
+    pub fn follow_each(
+        &mut self,
+        limit: Duration,
+        until_read: bool,
+        each: &mut dyn FnMut(i32, i64, &[u8]),
+    ) -> Result<()> {
         let until = Instant::now() + limit;
         loop {
             if until_read && self.is_read() {
@@ -216,7 +241,14 @@ impl Follower {
                     let Some(partition) = self.partitions.get_mut(&message.partition()) else {
                         continue;
                     };
-                    partition.take(&message, self.format);
+                    if let Some(named) = partition.take(&message, self.format) {
+                        see(&mut self.seen, &message, named);
+                        each(
+                            message.partition(),
+                            message.offset(),
+                            message.payload().unwrap_or_default(),
+                        );
+                    }
                 }
                 Some(Err(KafkaError::PartitionEOF(id))) => {
                     if let Some(partition) = self.partitions.get_mut(&id) {
@@ -262,6 +294,38 @@ impl Follower {
         assigned.map_err(|e| self.reader.failed(format!("the partitions cannot be read: {e}")))
     }
 
+    /// Adds what earlier looks saw: orders that wait, and those that are gone. What the order system has taken since is
+    /// left out.
+    pub fn remember(&mut self, before: Vec<Seen>) {
+        for seen in before {
+            self.seen.entry(seen.label.clone()).or_insert(seen);
+        }
+        let partitions = &self.partitions;
+        let taken = |s: &Seen| {
+            let committed = partitions.get(&s.partition).and_then(|p| p.committed);
+            committed.is_some_and(|at| s.offset < at)
+        };
+        self.seen.retain(|_, s| !taken(s));
+    }
+
+    /// The orders seen waiting, to be remembered.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.values().cloned().collect()
+    }
+
+    /// Of the orders seen, those that the broker deleted before they were taken, and that were not rescued.
+    pub fn expired(&self, rescued: &Rescued) -> Vec<Seen> {
+        let gone = |s: &&Seen| {
+            let earliest = self
+                .partitions
+                .get(&s.partition)
+                .and_then(|p| Some(p.offsets?.earliest));
+            earliest.is_some_and(|at| s.offset < at)
+                && !rescued.get(&s.partition).is_some_and(|ranges| ranges.has(s.offset))
+        };
+        self.seen.values().filter(gone).cloned().collect()
+    }
+
     /// The offsets as last told, for the record of the shutdown.
     pub fn baseline(&self, at: i64) -> HoldBaseline {
         let partitions = self.partitions.iter().filter_map(|(id, p)| {
@@ -300,17 +364,23 @@ impl Follower {
         let partitions = self.partitions.iter().filter_map(|(id, partition)| {
             let offsets = partition.offsets?;
             let rescued = beside.rescued.get(id);
-            let lost_before = before.and_then(|r| r.partitions.iter().find(|p| p.id == *id)?.lost);
-            let lost = clock::lost(
+            let known = before.and_then(|r| r.partitions.iter().find(|p| p.id == *id));
+            let fresh = clock::gone(
                 offsets.earliest,
                 partition.committed,
                 baseline.and_then(|b| b.partitions.get(id)),
-                rescued,
             );
+            // What was lost once stays lost, though the order system may have jumped over it since.
+            let mut gone = known.map(|p| p.gone.clone()).unwrap_or_default();
+            if let Some((from, to)) = fresh {
+                gone.add(from, to);
+            }
+            let saved = |(from, to): &(i64, i64)| rescued.map_or(0, |r| r.count(*from, *to));
+            let lost = gone.count(i64::MIN, i64::MAX) - gone.0.iter().map(saved).sum::<u64>();
             Some(HeldPartition {
                 id: *id,
-                // What was lost once stays lost, though the order system may have jumped over it since.
-                lost: lost.max(lost_before),
+                lost: (fresh.is_some() || known.is_some_and(|p| p.lost.is_some())).then_some(lost),
+                gone,
                 ..partition.line(offsets, &self.keeping, beside, rescued)
             })
         });
@@ -335,10 +405,11 @@ impl Watched {
             .is_some_and(|o| self.next.is_some_and(|next| next >= o.latest))
     }
 
-    fn take(&mut self, message: &BorrowedMessage<'_>, format: FormatKind) {
+    /// Takes a message in; `None` where it was taken before.
+    fn take(&mut self, message: &BorrowedMessage<'_>, format: FormatKind) -> Option<Named> {
         let offset = message.offset();
         if self.next.is_some_and(|next| offset < next) {
-            return;
+            return None;
         }
         self.next = Some(offset + 1);
         let stamp = message.timestamp().to_millis().filter(|ms| *ms >= 0);
@@ -346,20 +417,17 @@ impl Watched {
             offset,
             stamp: stamp.and_then(|ms| ms.checked_mul(1_000)),
         });
+        let named = name_of(message, format);
         if self.names.len() < NAMED
-            && let Some(name) = name_of(message, format)
+            && let Named::Order(name) | Named::Withdrawn(name) | Named::Key(name) = &named
         {
-            self.names.insert(offset, name.into());
+            let end = name.floor_char_boundary(100);
+            self.names.insert(offset, name[..end].into());
         }
+        Some(named)
     }
 
-    fn line(
-        &self,
-        offsets: Offsets,
-        keeping: &Keeping,
-        beside: &Beside,
-        rescued: Option<&crate::domain::hold::Ranges>,
-    ) -> HeldPartition {
+    fn line(&self, offsets: Offsets, keeping: &Keeping, beside: &Beside, rescued: Option<&Ranges>) -> HeldPartition {
         let first = offsets.earliest.max(self.committed.unwrap_or(0)).min(offsets.latest);
         let shutdown = beside.shutdown.as_ref().map(|(at, _)| *at);
         let held = (offsets.latest - first).unsigned_abs();
@@ -388,6 +456,7 @@ impl Watched {
             held,
             rescued: safe,
             lost: None,
+            gone: Ranges::default(),
             loss_from,
             oldest,
             at_risk,
@@ -398,15 +467,36 @@ impl Watched {
 }
 
 /// What people call the message: the order's label, else the message's key.
-fn name_of(message: &BorrowedMessage<'_>, format: FormatKind) -> Option<String> {
-    let label = (format == FormatKind::Native)
-        .then(|| label_of(message.payload()?))
-        .flatten();
-    let key = || String::from_utf8(message.key()?.to_vec()).ok();
-    label.or_else(key).map(|mut name| {
-        name.truncate(name.floor_char_boundary(100));
-        name
-    })
+fn name_of(message: &BorrowedMessage<'_>, format: FormatKind) -> Named {
+    let value = message.payload().filter(|_| format == FormatKind::Native);
+    match value.and_then(label_of) {
+        Some((label, false)) => Named::Order(label),
+        Some((label, true)) => Named::Withdrawn(label),
+        None => {
+            let key = message.key().and_then(|key| String::from_utf8(key.to_vec()).ok());
+            key.map_or(Named::Nobody, Named::Key)
+        }
+    }
+}
+
+/// Notes that an order waits, or was taken back.
+fn see(seen: &mut BTreeMap<String, Seen>, message: &BorrowedMessage<'_>, named: Named) {
+    match named {
+        Named::Order(label) if seen.len() < NAMED || seen.contains_key(&label) => {
+            let stamp = message.timestamp().to_millis().filter(|ms| *ms >= 0);
+            let order = Seen {
+                label: label.clone(),
+                partition: message.partition(),
+                offset: message.offset(),
+                at: stamp.and_then(|ms| ms.checked_mul(1_000)),
+            };
+            seen.insert(label, order);
+        }
+        Named::Withdrawn(label) => {
+            seen.remove(&label);
+        }
+        _ => {}
+    }
 }
 
 /// The broker deleted what was asked for.

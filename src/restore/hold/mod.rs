@@ -5,11 +5,17 @@
 //! | `clock` | from when on a loss is possible, what is lost already: arithmetic, told everything |
 //! | [`file`] | the rescue file, which survives a crash at any byte |
 //! | [`follow`] | reads offsets, settings and messages from the brokers, and goes on doing so |
+//! | `journal` | what a release is about to do, and what it did |
+//! | [`order`] | in which order rescued messages go back |
+//! | [`release`] | sends rescued messages back, once each |
 //! | [`rescue`] | copies every message into a file, and follows |
 //! | [`status`] | what ledger and brokers know together |
 
 mod clock;
 pub mod file;
 pub mod follow;
+mod journal;
+pub mod order;
+pub mod release;
 pub mod rescue;
 pub mod status;

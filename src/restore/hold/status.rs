@@ -1,11 +1,13 @@
 //! What ledger and brokers know of the hold together.
 
 use super::follow::{Beside, Follower};
-use crate::config::{Config, HoldConfig, SourceKind};
-use crate::domain::hold::HoldReading;
+use crate::config::{Config, FormatKind, HoldConfig, SourceKind};
+use crate::domain::hold::{HoldReading, Seen};
 use crate::domain::phase::{Phase, PhaseState};
 use crate::domain::{Error, Result, time};
 use crate::ledger::Ledger;
+use crate::log::ReadError;
+use crate::log::hold::{Messages, OnBroker};
 use std::time::Duration;
 
 /// Messages that wait are read for at most so long; what is not read by then counts as at risk.
@@ -108,6 +110,67 @@ pub fn look(config: &Config, ledger: Option<&Ledger>) -> Result<Look> {
             })
         }
     }
+}
+
+/// The hold as a scan needs it, and what is to be kept of it once the scan is done.
+pub struct Scanned {
+    /// What waits, and what expired.
+    pub on_broker: OnBroker,
+    /// The reading.
+    pub reading: HoldReading,
+    /// The orders seen.
+    pub seen: Vec<Seen>,
+}
+
+/// Reads the hold for a scan; `None` where it is not on a broker. Brokers that do not answer end no scan: the error says
+/// what is not known, and why.
+pub fn for_scan(config: &Config, ledger: &Ledger) -> Option<Result<Scanned, ReadError>> {
+    let hold = config.hold.as_ref().filter(|h| h.source == SourceKind::Kafka)?;
+    Some(read_for_scan(config, hold, ledger))
+}
+
+fn read_for_scan(config: &Config, hold: &HoldConfig, ledger: &Ledger) -> Result<Scanned, ReadError> {
+    let topic = hold.topic.clone().unwrap_or_default();
+    let mut follower = Follower::open(hold, None)?;
+    follower.ask(&|| false)?;
+    let mut values: Vec<(i32, i64, Vec<u8>)> = Vec::new();
+    follower.follow_each(READ, true, &mut |partition, offset, value| {
+        values.push((partition, offset, value.to_vec()));
+    })?;
+    follower.ask(&|| false)?;
+    let complete = follower.is_read();
+    let beside = beside(config, hold, Some(ledger), &topic, time::now())?;
+    let deadlines = follower.deadlines(&beside);
+    let mut messages = Messages::default();
+    if hold.format == FormatKind::Native {
+        for (partition, offset, value) in &values {
+            let rescued = beside.rescued.get(partition).is_some_and(|r| r.has(*offset));
+            let dies_at = deadlines.get(&(*partition, *offset)).copied().filter(|_| !rescued);
+            messages.take_from_broker(*partition, *offset, value, dies_at);
+        }
+    }
+    let mut found = messages.finish(config.scan.reject_limit)?;
+    if hold.format != FormatKind::Native {
+        found.warnings.push(format!(
+            "hold: {} messages wait whose format has no order that refers to anything: only native has; they are counted, \
+             rescued and released all the same",
+            values.len()
+        ));
+    }
+    if !complete {
+        found
+            .warnings
+            .push("hold: not everything that waits was read within a minute".to_owned());
+    }
+    follower.remember(ledger.hold_seen(&topic)?);
+    Ok(Scanned {
+        on_broker: OnBroker {
+            held: found,
+            expired: follower.expired(&beside.rescued),
+        },
+        reading: follower.reading(&beside),
+        seen: follower.seen(),
+    })
 }
 
 /// The last known reading, with the silence said.
