@@ -119,6 +119,7 @@ pub fn scan(config: &Config, ledger: &mut Ledger, despite: Option<&str>, progres
     let json = serde_json::to_value(&report).map_err(|e| Error::failed(format!("cannot write the report: {e}")))?;
     let counts = ledger.store_scan(&mut cases.into_iter(), &rejects, &json, opening.as_ref(), progress)?;
     if let Some((reading, seen)) = kept {
+        ledger.keep_fact(hold::status::QUEUED, &(report.queued, time::now()), None)?;
         ledger.keep_hold_reading(&reading)?;
         ledger.keep_hold_seen(&reading.topic, &seen)?;
     }

@@ -68,8 +68,6 @@ pub enum Effect {
     Bulk(Bulking),
     /// Stop the bulk that runs after the case it is at.
     StopBulk,
-    /// Ring the terminal's bell.
-    Bell,
     /// Keep these drafts on this machine.
     KeepDrafts(BTreeMap<String, Draft>),
     /// Tell the preview from the log; answer with [`super::msg::Msg::Preview`].
@@ -81,6 +79,8 @@ pub enum Effect {
     },
     /// Start the tasks again that died.
     Restart,
+    /// Ring the terminal's bell.
+    Bell,
     /// Put this on the clipboard (OSC 52).
     Copy(String),
     /// Drop this away from the screen: freeing a million rows takes time.

@@ -9,6 +9,7 @@ use crate::domain::case::{Advice, FamilyField, FamilyRef, FamilyRow, FoundCase, 
 use crate::domain::deadline::{Deadline, Kept};
 use crate::domain::finding::{Evidence, FieldDiff, Finding, Kind, Missing, RowState};
 use crate::domain::gate::{Check, Gate, Light, Question};
+use crate::domain::hold::{HeldPartition, HoldReading, Keeping, Oldest};
 use crate::domain::old::{Client, Old, Seen};
 use crate::domain::org::Notice;
 use crate::domain::phase::{Phase, PhaseLine, PhaseState};
@@ -63,6 +64,56 @@ pub fn sources() -> Vec<Source> {
         late_after: 0,
     };
     vec![source("restored", 2), source("log", 2)]
+}
+
+/// A hold on a broker, with everything that one can show.
+pub fn hold_reading() -> HoldReading {
+    const MINUTE: i64 = 60_000_000;
+    let from = T + (17 * 60 + 9) * 1_000_000;
+    let partition = |id: i32, held: u64, rescued: u64| HeldPartition {
+        id,
+        latest: i64::try_from(held).unwrap(),
+        held,
+        rescued,
+        lost: Some(u64::from(id == 3) * 14),
+        loss_from: Some(from + 30 * MINUTE + i64::from(id) * 22_000_000),
+        oldest: Some(Oldest {
+            offset: 0,
+            name: if id == 2 {
+                String::new()
+            } else {
+                format!("SFH-{}", 118 + id)
+            },
+            at: (id != 2).then_some(from + i64::from(id) * 22_000_000),
+        }),
+        at_risk: held - rescued,
+        future: u64::from(id == 1),
+        unstamped: u64::from(id == 2),
+        ..HeldPartition::default()
+    };
+    let mut partitions = vec![partition(0, 104, 104), partition(1, 97, 97), partition(2, 1_003, 966)];
+    partitions.push(HeldPartition {
+        held: 0,
+        oldest: None,
+        ..partition(3, 0, 0)
+    });
+    HoldReading {
+        topic: "om.orders.held".to_owned(),
+        read_at: NOW,
+        keeping: Keeping {
+            window: 30 * MINUTE,
+            from: "topic config".to_owned(),
+            proven: true,
+            stamps: "the producer".to_owned(),
+            notes: Vec::new(),
+        },
+        shutdown: Some((T + 26 * MINUTE, "incident.stopped_at".to_owned())),
+        services_back: Some((T + 65 * MINUTE, "hold.services_back".to_owned())),
+        partitions,
+        recorded: true,
+        queued: Some((12, NOW - MINUTE)),
+        ..HoldReading::default()
+    }
 }
 
 pub fn hold() -> HoldClock {

@@ -8,6 +8,7 @@ use super::model::{Feed, Scan, Source};
 use crate::domain::Result;
 use crate::domain::cluster::Reading;
 use crate::domain::gate::Gate;
+use crate::domain::hold::HoldReading;
 use crate::domain::paper::{Bulk, Paper, Sifted, Sums};
 use crate::domain::phase::PhaseLine;
 use crate::domain::preflight::Preflight;
@@ -56,6 +57,8 @@ pub enum Msg {
         /// The hold.
         hold: Option<HoldClock>,
     },
+    /// The hold as its brokers show it.
+    Hold(Box<HoldReading>),
     /// The gate as somebody last found it; `None` where nobody looked.
     Gate(Option<Gate>),
     /// A case was read; `None`: the ledger has none of this id.

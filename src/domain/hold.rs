@@ -86,6 +86,9 @@ pub struct HoldReading {
     pub recorded: bool,
     /// What a person should know besides.
     pub notes: Vec<String>,
+    /// Orders that Salesforce itself keeps queued, by the log, and when that was read.
+    #[serde(default)]
+    pub queued: Option<(u64, i64)>,
 }
 
 impl HoldReading {

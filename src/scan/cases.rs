@@ -332,7 +332,7 @@ impl<R: Restored> Scan<'_, R> {
             .into_iter()
             .map(|f| self.finding(f))
             .collect();
-        Self::order_findings(&mut draft, about.clone(), !missing.is_empty(), &mut findings);
+        Self::order_findings(&mut draft, &about, !missing.is_empty(), &mut findings);
         if findings.is_empty() {
             return Ok(None);
         }
@@ -376,10 +376,10 @@ impl<R: Restored> Scan<'_, R> {
     }
 
     /// The findings about the order itself.
-    fn order_findings(draft: &mut Draft, about: String, orphaned: bool, findings: &mut Vec<Finding>) {
+    fn order_findings(draft: &mut Draft, about: &str, orphaned: bool, findings: &mut Vec<Finding>) {
         let order_finding = |kind, rows| Finding {
             entity: ORDER.to_owned(),
-            key: about.clone(),
+            key: about.to_owned(),
             kind,
             undone: false,
             since_opening: false,

@@ -98,6 +98,24 @@ impl<R: Restored> Scan<'_, R> {
             .collect())
     }
 
+    /// Orders that the log shows in the state Queued: Salesforce keeps them itself (`FFStatus`), apart from the hold.
+    pub(super) fn queued(&self) -> Result<u64> {
+        let Some(entity) = self.order_entity() else {
+            return Ok(0);
+        };
+        let Some(state) = self.schema.entities[entity].state.as_deref() else {
+            return Ok(0);
+        };
+        let column = self.column(entity, state)?;
+        let is_queued =
+            |row: &crate::log::LogRow<'_>| row.field(column).is_some_and(|(value, _)| value.text == "Queued");
+        Ok(self
+            .log
+            .rows(entity)
+            .filter(|row| row.exists() && is_queued(row))
+            .count() as u64)
+    }
+
     fn order_label(&self) -> Result<Option<(EntityIx, u16)>> {
         let Some(entity) = self.order_entity() else {
             return Ok(None);

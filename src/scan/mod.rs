@@ -189,6 +189,7 @@ pub async fn run<R: Restored>(
         },
     );
     came_back.extend(behind);
+    let queued = scan.queued()?;
     let rows_read = log.rows_read + scan.restored.rows_read();
     let mut warnings = log.warnings.clone();
     warnings.append(&mut scan.warnings);
@@ -196,6 +197,7 @@ pub async fn run<R: Restored>(
     let (learned, traffic) = (std::mem::take(&mut scan.learned), std::mem::take(&mut scan.traffic));
     let mut report = ScanReport::new(config, &log, &cases, rows_read, warnings);
     report.opening = Some(time::format(past.opening.as_ref().map_or(at, |o| o.at)));
+    report.queued = queued;
     report.came_back = came_back;
     report.since_opening = config
         .schema

@@ -88,6 +88,9 @@ pub struct ScanReport {
     pub not_known: NotKnown,
     /// What a person should know besides.
     pub warnings: Vec<String>,
+    /// Orders that the log shows in the state Queued: Salesforce keeps them itself until the order system is back.
+    #[serde(skip)]
+    pub queued: u64,
 }
 
 impl ScanReport {
@@ -149,6 +152,7 @@ impl ScanReport {
             coverage: reach.coverage,
             not_known: reach.not_known,
             warnings,
+            queued: 0,
         }
     }
 }

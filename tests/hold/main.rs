@@ -14,6 +14,8 @@ mod night;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod release;
 mod rescue;
+mod scan;
 mod status;
 mod world;

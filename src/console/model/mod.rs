@@ -15,6 +15,7 @@ use crate::domain::Error;
 use crate::domain::back::CameBack;
 use crate::domain::cluster::Reading;
 use crate::domain::gate::Gate;
+use crate::domain::hold::HoldReading;
 use crate::domain::paper::{Bulk, Paper};
 use crate::domain::phase::PhaseLine;
 use crate::domain::preflight::Preflight;
@@ -140,6 +141,8 @@ pub enum Feed {
     Scan,
     /// The preview.
     Preview,
+    /// The hold on a broker.
+    Hold,
 }
 
 impl Feed {
@@ -155,6 +158,7 @@ impl Feed {
             Self::Aws => "watching AWS",
             Self::Scan => "the scan",
             Self::Preview => "the preview",
+            Self::Hold => "following the hold",
         }
     }
 }
@@ -261,6 +265,10 @@ pub struct Model {
     pub phases: Option<Vec<PhaseLine>>,
     /// The hold's clock, where there is one.
     pub hold: Option<HoldClock>,
+    /// The hold, where this console follows its brokers.
+    pub hold_reading: Option<Box<HoldReading>>,
+    /// So many bells have rung for the hold: at ten, five and two minutes.
+    pub hold_bells: u8,
     /// The scan.
     pub scan: Scan,
     /// The part of the night that the last scan could not know, in words; empty where there is none.

@@ -13,6 +13,7 @@
 //! | `bulk` | the same decision for many cases |
 //! | `drafts` | what was typed and not sent |
 //! | `deeds` | changes to the ledger, and the leases that must not lapse meanwhile |
+//! | `hold` | the hold on a broker, followed |
 //! | `scan` | the scan in the background |
 //! | `cluster` | the cluster, and the phases that it tells of |
 //! | `night` | old instances, deadlines, notices, the list before workers start |
@@ -25,6 +26,7 @@ mod cluster;
 mod deeds;
 mod drafts;
 mod effects;
+mod hold;
 mod input;
 mod lane;
 mod mailbox;

@@ -7,7 +7,7 @@ use super::super::msg::Msg;
 use super::super::term::panics;
 use super::lane::Lane;
 use super::mailbox::{Event, Mailbox};
-use super::{Options, aws, bulk, cluster, deeds, effects, night, preview, read, scan, watch};
+use super::{Options, aws, bulk, cluster, deeds, effects, hold, night, preview, read, scan, watch};
 use crate::config::Config;
 use crate::domain::time::Clock;
 use crate::domain::{Error, Result};
@@ -127,6 +127,7 @@ impl Work {
             worker(Feed::Phases, "cluster", cluster::run, |_| {}),
             worker(Feed::Night, "night", night::run, |_| {}),
             worker(Feed::Aws, "aws", aws::run, |_| {}),
+            worker(Feed::Hold, "hold", hold::run, |_| {}),
             worker(Feed::Preview, "preview", preview::run, |s| s.preview.abandon()),
             worker(Feed::Overview, "bulk", bulk::run, |s| s.bulk.asked.abandon()),
             worker(Feed::Scan, "scan", scan::run, |s| s.scan.abandon()),

@@ -7,11 +7,16 @@ use crate::console::model::restore::Night;
 use crate::console::model::{Feed, Model, Scan, Source};
 use crate::console::msg::{Msg, Outcome};
 use crate::domain::cluster::Reading;
+use crate::domain::hold::HoldReading;
 use crate::domain::paper::PaperKind;
 use crate::domain::phase::Phase;
 use crate::domain::preflight::Preflight;
 use crate::domain::restoring::Restoring;
 use crate::domain::{Error, ErrorKind, Result};
+
+/// The source that the hold's brokers are, and when it is late, microseconds.
+const HOLD: &str = "hold";
+const HOLD_LATE: i64 = 15_000_000;
 
 /// The source that the cluster is.
 const CLUSTER: &str = "cluster";
@@ -50,8 +55,12 @@ pub fn take(model: &mut Model, msg: Msg, out: &mut Vec<Effect>) {
             model.diff.stale |= model.counts.as_ref().is_some_and(|before| *before != counts);
             model.counts = Some(counts);
             model.phases = Some(phases);
-            model.hold = hold;
+            // What this console sees itself is newer than what the ledger has.
+            if model.hold_reading.is_none() {
+                model.hold = hold;
+            }
         }
+        Msg::Hold(reading) => followed(model, reading),
         Msg::Gate(gate) => model.gate = gate,
         Msg::Case { reading, case } if reading == model.case.reading => {
             model.case.missing = case.is_none();
@@ -91,18 +100,7 @@ pub fn take(model: &mut Model, msg: Msg, out: &mut Vec<Effect>) {
                 reload_case(model, out);
             }
         }
-        Msg::Preview(state) => {
-            model.dead.retain(|(feed, _)| *feed != Feed::Preview);
-            model.preview.state = state;
-            let end = model
-                .preview
-                .ready()
-                .and_then(crate::scan::preview::Preview::span)
-                .map(|(_, last)| last);
-            if let Some(at) = model.preview.at.or(model.setup.restored_to).or(end) {
-                model.preview.go(at);
-            }
-        }
+        Msg::Preview(state) => previewed(model, state),
         Msg::Sources(sources) => aged(model, sources),
         Msg::Night(night) => nightly(model, *night),
         Msg::Cluster(reading) => clustered(model, reading),
@@ -195,6 +193,37 @@ fn carried(model: &mut Model, cases: Vec<String>, words: &str, well: bool, out: 
     if model.layer.is_none() {
         reload_case(model, out);
     }
+}
+
+/// The preview said how far it is.
+fn previewed(model: &mut Model, state: crate::console::model::preview::State) {
+    model.dead.retain(|(feed, _)| *feed != Feed::Preview);
+    model.preview.state = state;
+    let end = model
+        .preview
+        .ready()
+        .and_then(crate::scan::preview::Preview::span)
+        .map(|(_, last)| last);
+    if let Some(at) = model.preview.at.or(model.setup.restored_to).or(end) {
+        model.preview.go(at);
+    }
+}
+
+/// The hold as its brokers show it.
+fn followed(model: &mut Model, reading: Box<HoldReading>) {
+    model.dead.retain(|(feed, _)| *feed != Feed::Hold);
+    model.sources.retain(|s| s.name != HOLD);
+    model.sources.push(Source {
+        name: HOLD.to_owned(),
+        read_at: (reading.read_at > 0).then_some(reading.read_at),
+        lost_since: reading.silent_since,
+        late_after: HOLD_LATE,
+    });
+    // Brokers that never answered tell nothing.
+    if reading.read_at > 0 {
+        model.hold = Some(reading.clock());
+    }
+    model.hold_reading = Some(reading);
 }
 
 /// The scan said something; `over`: it ran until now.

@@ -58,6 +58,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
                 model.notice = None;
             }
             drafts::keep(model, &mut out);
+            ring(model, &mut out);
         }
         Msg::Drawn(at) => {
             if let Some(layer) = model.layer.as_mut() {
@@ -73,6 +74,20 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
     settle(model, &mut out);
     drafts::note(model);
     out
+}
+
+/// Rings once each when ten, five and two minutes are left before the hold may lose what is not rescued.
+fn ring(model: &mut Model, out: &mut Vec<Effect>) {
+    const MINUTE: i64 = 60_000_000;
+    let open = model.hold.filter(|hold| hold.held > hold.rescued);
+    let left = open.and_then(|hold| hold.loss_from).map(|at| at - model.now);
+    let due = left.map_or(0, |left| [10, 5, 2].iter().filter(|m| left <= *m * MINUTE).count());
+    let due = u8::try_from(due).unwrap_or(0);
+    if due > model.hold_bells {
+        out.push(Effect::Bell);
+    }
+    // What was rescued meanwhile may ring again.
+    model.hold_bells = due;
 }
 
 /// What follows from any change: a waiting reading is shown once the list thaws, a due one begins, the cursor is on the

@@ -152,6 +152,24 @@ fn hurry(text: Safe<'static>, left: i64) -> Strip<'static> {
 /// The hold's deadline: calm when rescued, loud at ten minutes and nearer.
 fn deadline(hold: &HoldClock, now: i64, short: bool) -> Strip<'static> {
     let at_risk = hold.held.saturating_sub(hold.rescued);
+    if hold.lost > 0 && at_risk == 0 {
+        return Strip::new().with(
+            Tone::Loud,
+            safe!(" hold: {} LOST, the rest is rescued ", count(hold.lost)),
+        );
+    }
+    if hold.lost > 0
+        && let Some(next) = hold.loss_from.filter(|at| *at > now)
+    {
+        return Strip::new().with(
+            Tone::Loud,
+            safe!(
+                " hold: {} LOST, more from {} ",
+                count(hold.lost),
+                instant(next, Some(now))
+            ),
+        );
+    }
     if hold.lost > 0 {
         let since = hold
             .loss_from

@@ -33,6 +33,21 @@ fn with_case(file: crate::domain::queue::CaseFile) -> Model {
     model
 }
 
+/// The Hold view over brokers that answer, or do not.
+fn followed(silent: Option<&str>) -> Model {
+    let mut model = with_case(fixture::orphan());
+    let mut reading = fixture::hold_reading();
+    if let Some(why) = silent {
+        reading.silent_since = Some(fixture::NOW);
+        reading.read_at -= 41_000_000;
+        reading.why = Some(why.to_owned());
+    }
+    model.hold = Some(reading.clock());
+    model.hold_reading = Some(Box::new(reading));
+    press(&mut model, &["4"]);
+    model
+}
+
 /// Every screen there is, by name.
 fn screens() -> Vec<(&'static str, Model)> {
     let pressed = |keys: &[&str]| {
@@ -49,6 +64,8 @@ fn screens() -> Vec<(&'static str, Model)> {
         ("events", pressed(&["enter", "l"])),
         ("restore", pressed(&["1", "j", "j"])),
         ("hold", pressed(&["4"])),
+        ("hold followed", followed(None)),
+        ("hold silent", followed(Some("no broker answers within 10 s"))),
         ("board", pressed(&["5"])),
         ("menu", pressed(&["a"])),
         ("menu refused", pressed(&["a", "s"])),

@@ -49,6 +49,8 @@ pub struct Beside {
     pub baseline: Option<HoldBaseline>,
     /// When services are expected back, and who says so.
     pub services_back: Option<(i64, String)>,
+    /// Orders that Salesforce itself keeps queued, and when that was read.
+    pub queued: Option<(u64, i64)>,
     /// What was copied to safety.
     pub rescued: Rescued,
     /// The reading before this one.
@@ -395,6 +397,7 @@ impl Follower {
             partitions: partitions.collect(),
             recorded: baseline.is_some(),
             notes: self.notes.clone(),
+            queued: beside.queued,
         }
     }
 }

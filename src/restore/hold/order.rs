@@ -225,6 +225,7 @@ mod tests {
         let b = r#"{"entity":"order","key":"B","op":"upsert","state":{"prior":"A"}}"#;
         let again = r#"{"entity":"order","key":"A","op":"delete","state":null}"#;
         let (order, rings) = ordered(&[a, b, again]);
-        assert_eq!((order, rings), (vec![0, 1, 2], vec!["A".to_owned()]));
+        // Both messages about A go before what refers to A, once the ring is broken.
+        assert_eq!((order, rings), (vec![0, 2, 1], vec!["A".to_owned()]));
     }
 }

@@ -28,7 +28,7 @@ const BATCH: usize = 100;
 /// The broker must have a message within it, else its fate is looked up.
 const DELIVERY: Duration = Duration::from_secs(30);
 /// What a killed process had handed to the network may still arrive: the topic is looked through once more after this.
-const STRAGGLERS: Duration = Duration::from_secs(2);
+const STRAGGLERS: Duration = Duration::from_secs(1);
 /// The header with the key.
 pub const KEY: &str = "idempotency-key";
 /// The header with the stamp that the message had, milliseconds since 1970: it gets a new one, or it would be deleted at

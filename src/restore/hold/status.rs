@@ -13,6 +13,9 @@ use std::time::Duration;
 /// Messages that wait are read for at most so long; what is not read by then counts as at risk.
 const READ: Duration = Duration::from_mins(1);
 
+/// The fact with the orders that Salesforce itself keeps queued, and when a scan read them.
+pub const QUEUED: &str = "hold-queued";
+
 /// The configured hold, which must be on a broker.
 pub fn on_broker(config: &Config) -> Result<&HoldConfig> {
     let hold = config.hold.as_ref().ok_or_else(|| {
@@ -60,6 +63,7 @@ pub fn beside(config: &Config, hold: &HoldConfig, ledger: Option<&Ledger>, topic
         shutdown: stopped.or_else(recorded).or_else(|| done(Phase::PodsDown)),
         services_back: done(Phase::Services).or_else(expected),
         rescued: ledger.rescued(topic)?,
+        queued: ledger.fact(QUEUED)?,
         before: ledger.hold_reading()?,
         baseline,
     })
