@@ -18,4 +18,5 @@ mod release;
 mod rescue;
 mod scan;
 mod status;
+mod tls;
 mod world;

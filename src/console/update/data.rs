@@ -122,7 +122,7 @@ pub fn take(model: &mut Model, msg: Msg, out: &mut Vec<Effect>) {
 
 /// Other ages come in; the cluster and AWS have their own.
 fn aged(model: &mut Model, sources: Vec<Source>) {
-    let own = |s: &Source| s.name == CLUSTER || s.name == AWS;
+    let own = |s: &Source| [CLUSTER, AWS, HOLD].contains(&s.name.as_str());
     let kept: Vec<Source> = model.sources.drain(..).filter(own).collect();
     model.sources = sources;
     model.sources.extend(kept);
