@@ -6,6 +6,7 @@ use crate::domain::finding::{Evidence, Finding, Missing};
 use crate::domain::queue::CaseFile;
 use crate::domain::schema::Schema;
 use crate::domain::{Error, Result, time};
+use crate::ledger::Ledger;
 use crate::report::case;
 use crate::safe;
 use crate::text::Safe;
@@ -17,26 +18,70 @@ use serde_json::Value as Json;
 pub struct Show {
     /// The case: id, label or order key
     case: String,
+    /// Show a masked column; the audit trail has who and why
+    #[arg(long, value_name = "COLUMN", requires = "reason")]
+    unmask: Vec<String>,
+    /// Why it must be seen
+    #[arg(long, value_name = "TEXT", requires = "unmask")]
+    reason: Option<String>,
 }
 
 impl Show {
     /// Prints one case with its evidence.
     pub fn run(self, context: &mut Context<'_>) -> Result<u8> {
         let config = context.config()?;
-        let ledger = context.reading(&config)?;
+        let mut schema = config.schema.clone();
+        let ledger = match &self.reason {
+            None => context.reading(&config)?,
+            Some(reason) => {
+                let mut ledger = context.ledger(&config)?;
+                let id = one_case(&ledger, &self.case)?;
+                for name in &self.unmask {
+                    unmask(&mut ledger, &mut schema, &id, name, reason)?;
+                }
+                ledger
+            }
+        };
         let id = one_case(&ledger, &self.case)?;
         let file = ledger
             .case(&id)?
             .ok_or_else(|| Error::usage(format!("there is no case {id:?}")))?;
         if context.out.wants_json() {
-            context.out.json(&case::whole(&file, &config.schema)?)?;
+            context.out.json(&case::whole(&file, &schema)?)?;
             return Ok(DONE);
         }
-        for line in lines(&file, &config.schema) {
+        for line in lines(&file, &schema) {
             context.out.line(&line)?;
         }
         Ok(DONE)
     }
+}
+
+/// Takes the mask off a column once the audit trail has it.
+fn unmask(ledger: &mut Ledger, schema: &mut Schema, id: &str, name: &str, reason: &str) -> Result<()> {
+    let masked = schema
+        .entities
+        .iter()
+        .flat_map(|e| e.mask.iter().map(|c| (e.name.clone(), c.clone())));
+    let masked: Vec<(String, String)> = masked.collect();
+    let meant = |(entity, column): &&(String, String)| name == column || name == format!("{entity}.{column}");
+    let [(entity, column)] = masked.iter().filter(meant).collect::<Vec<_>>()[..] else {
+        let names: Vec<String> = masked
+            .iter()
+            .map(|(entity, column)| format!("{entity}.{column}"))
+            .collect();
+        return Err(
+            Error::usage(format!("{name:?} names no masked column, or several")).cure(if names.is_empty() {
+                "no column is masked: `show` shows them all".to_owned()
+            } else {
+                format!("masked are {}", names.join(", "))
+            }),
+        );
+    };
+    ledger.unmask(id, entity, column, reason)?;
+    let masks = schema.entities.iter_mut().filter(|e| e.name == *entity);
+    masks.for_each(|e| e.mask.retain(|c| c != column));
+    Ok(())
 }
 
 fn lines(file: &CaseFile, schema: &Schema) -> Vec<Safe<'static>> {

@@ -119,6 +119,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
             "inside_restored",
         ],
     ),
+    ("audit", &["anchor"]),
     (
         "effects",
         &[
@@ -207,8 +208,8 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
 
 /// The tables at the top of a file.
 pub const TOP: &[&str] = &[
-    "incident", "restored", "log", "hold", "outside", "schema", "scan", "ledger", "effects", "approve", "bulk",
-    "reasons", "gate", "aws", "cluster", "org", "roles",
+    "incident", "restored", "log", "hold", "outside", "schema", "scan", "ledger", "audit", "effects", "approve",
+    "bulk", "reasons", "gate", "aws", "cluster", "org", "roles",
 ];
 
 /// The keys of this table; empty where there is none of this name.

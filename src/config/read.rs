@@ -54,6 +54,10 @@ pub fn config(root: &Node, home: &Path) -> Result<Config> {
     if let Some(field) = top.get("ledger") {
         ledger(field.node, &mut config.ledger)?;
     }
+    if let Some(field) = top.get("audit") {
+        let fields = Fields::of(field.node, "audit", "audit")?;
+        config.anchor = fields.get("anchor").map(|f| f.path()).transpose()?;
+    }
     if let Some(field) = top.get("effects") {
         config.effects = effects::read(field.node, config.hold.as_ref())?;
     }

@@ -26,6 +26,8 @@ pub struct Config {
     pub scan: ScanConfig,
     /// `[ledger]`
     pub ledger: LedgerConfig,
+    /// `[audit]` anchor: the file to which heads of the trail are appended.
+    pub anchor: Option<PathBuf>,
     /// `[effects]`
     pub effects: Effects,
     /// `[approve]`

@@ -14,6 +14,7 @@ pub enum Id {
     NextFree,
     Back,
     Note,
+    Unmask,
     Undo,
     Reopen,
     Bulk,
@@ -181,6 +182,7 @@ pub const COMMANDS: &[Command] = &[
     look(Id::Back, "back", &["K", "["], CASE | QUEUE, None, "go back to the case before"),
     change(Id::Note, "note", &["i"], CASE | QUEUE, Some("note"), "write a note on the case"),
     change(Id::Done, "done", &["D"], CASE | QUEUE, Some("done"), "a to-do is done, or an answer came: say so, with the evidence"),
+    change(Id::Unmask, "unmask", &["U"], CASE, None, "show a masked field for a minute; the audit trail has who and why"),
     change(Id::Prove, "prove", &["P"], CASE | QUEUE, Some("prove"), "read the restored database again: this case, or the marked"),
     change(Id::Undo, "undo", &["u"], CASE | QUEUE, Some("undo"), "take the decision back"),
     change(Id::Reopen, "reopen", &["R"], CASE | QUEUE, None, "a lead opens a decided or settled case again"),
@@ -281,6 +283,7 @@ pub fn refused(model: &Model, command: &Command) -> Option<String> {
         Id::Verbs | Id::Claim | Id::Note | Id::Undo | Id::Reopen | Id::Done | Id::Prove if subject.is_none() => {
             Some("no case under the cursor".to_owned())
         }
+        Id::Unmask if model.masked_here().is_empty() => Some("no masked field in this case".to_owned()),
         Id::Undo if matches!(state(model), Some(State::Open | State::Gone)) => {
             Some("it has no decision to take back".to_owned())
         }

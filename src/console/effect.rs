@@ -124,6 +124,17 @@ pub enum Deed {
         /// The text.
         text: String,
     },
+    /// See a masked column of a case.
+    Unmask {
+        /// The case.
+        case: String,
+        /// The entity.
+        entity: String,
+        /// Its column.
+        column: String,
+        /// Why.
+        reason: String,
+    },
     /// Take the last decision back.
     Undo {
         /// The case.
@@ -210,6 +221,7 @@ impl Deed {
             ),
             Self::Done { case, .. } => format!("recording that {} is done", short(case)),
             Self::Note { case, .. } => format!("writing a note on {}", short(case)),
+            Self::Unmask { entity, column, .. } => format!("unmasking {}", short(&format!("{entity}.{column}"))),
             Self::Undo { case, .. } => format!("taking back the decision on {}", short(case)),
             Self::Reopen { case, .. } => format!("opening {} again", short(case)),
             Self::Sign { paper, .. } => format!("signing the {} of {}", paper.kind.name(), short(&paper.by)),

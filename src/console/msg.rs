@@ -5,7 +5,6 @@ use super::model::case::Loaded;
 use super::model::diff::{Behind, Group, GroupKey, Ignored};
 use super::model::restore::Night;
 use super::model::{Feed, Scan, Source};
-use crate::domain::Result;
 use crate::domain::cluster::Reading;
 use crate::domain::gate::Gate;
 use crate::domain::hold::HoldReading;
@@ -14,6 +13,7 @@ use crate::domain::phase::PhaseLine;
 use crate::domain::preflight::Preflight;
 use crate::domain::queue::{CaseRow, Counts, HoldClock};
 use crate::domain::restoring::Restoring;
+use crate::domain::{Error, Result};
 use crossterm::event::KeyEvent;
 
 /// One thing that happened.
@@ -123,6 +123,8 @@ pub enum Msg {
     },
     /// Somebody changed the ledger.
     Changed,
+    /// Something besides failed that a person should know of.
+    Warning(Error),
     /// Ages of the sources.
     Sources(Vec<Source>),
     /// Old instances, deadlines, notices, and the list before workers start.

@@ -361,6 +361,10 @@ pub struct AuditLine {
     pub why: Option<String>,
     /// SHA-256 over this line and the hash before it, hex.
     pub hash: String,
+    /// The system user that ran restitch.
+    pub system_user: String,
+    /// Where they came from, where it was over SSH: client address and port.
+    pub ssh: Option<String>,
 }
 
 /// A column that people ignore from now on, beside those of the configuration.

@@ -149,6 +149,8 @@ impl Ledger {
                     outcome: line.outcome,
                     why: line.why,
                     hash: line.hash,
+                    system_user: line.system_user,
+                    ssh: line.ssh,
                 })
                 .map_err(Fault::Told)
             })
@@ -177,7 +179,7 @@ fn lines(at: &dyn Snapshot, incident: i64, each: &mut dyn FnMut(Line) -> Res<()>
     })
 }
 
-fn broken(incident: &str, seq: i64, what: &str) -> Fault {
+pub(super) fn broken(incident: &str, seq: i64, what: &str) -> Fault {
     Fault::Told(
         Error::new(
             ErrorKind::BrokenChain,

@@ -7,6 +7,8 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
+//! | [`anchor`] | the head of the trail, written down outside |
+//! | `unmask` | who saw a masked field |
 //! | `plan` | a decision, made of what was read, as it is written |
 //! | `body` | a found case, packed |
 //! | `bulks` | the same decision for many cases: the journal |
@@ -23,6 +25,7 @@
 //! | `sqlite` | the file, its rights and versions |
 //! | `postgres` | the server: roles and deeds in the database itself, connections, lost answers |
 
+pub mod anchor;
 mod audit;
 mod body;
 mod bulks;
@@ -47,6 +50,7 @@ mod scan;
 mod settle;
 mod sqlite;
 mod store;
+mod unmask;
 pub mod who;
 
 #[cfg(test)]

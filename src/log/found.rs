@@ -29,14 +29,14 @@ pub(super) struct Found {
 }
 
 impl Found {
-    pub fn new(entities: usize) -> Self {
+    pub fn new(entities: usize, masks: bool) -> Self {
         Self {
             lines: 0,
             blank: 0,
             stats: LogStats::default(),
             spans: vec![None; entities],
             counts: vec![0; entities],
-            rejects: Rejects::default(),
+            rejects: Rejects::new(masks),
             moves: Vec::new(),
             truncates: Vec::new(),
             gaps: Vec::new(),

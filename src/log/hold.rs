@@ -56,10 +56,11 @@ pub struct Held {
 
 /// Reads a hold `file` (path or glob), whatever the age of its messages. The latest message of a label counts, by version
 /// where the first one has one, else by position; one that deletes takes the order out. Nothing waiting is no error.
-pub fn read(path: &str, reject_limit: f64) -> Result<Held, ReadError> {
+/// `masks`: columns are masked, so rejects keep no value.
+pub fn read(path: &str, reject_limit: f64, masks: bool) -> Result<Held, ReadError> {
     let progress = Progress::default();
     let files = Files::open(path, "[hold] path", &progress)?;
-    let mut messages = Messages::default();
+    let mut messages = Messages::new(masks);
     let mut block = Block::default();
     while files.next(&mut block)? {
         let part = &files.parts[block.part];
@@ -91,6 +92,14 @@ pub struct Messages {
 }
 
 impl Messages {
+    /// None yet; `masks`: columns are masked, so rejects keep no value.
+    pub fn new(masks: bool) -> Self {
+        Self {
+            rejects: Rejects::new(masks),
+            ..Self::default()
+        }
+    }
+
     /// Takes a message of a broker: its partition and offset, its value, and from when on it may be deleted.
     pub fn take_from_broker(&mut self, partition: i32, offset: i64, value: &[u8], dies_at: Option<i64>) {
         let part = Part::messages(partition.to_string(), 0);

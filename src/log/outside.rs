@@ -51,13 +51,19 @@ pub struct Noticed {
 }
 
 /// Reads every export and hands out each word; nothing is kept here, however large the files are.
-pub fn read(exports: &[OutsideConfig], progress: &Progress, each: &mut dyn FnMut(Word)) -> Result<Noticed> {
+/// `masks`: columns are masked, so rejects keep no value.
+pub fn read(
+    exports: &[OutsideConfig],
+    masks: bool,
+    progress: &Progress,
+    each: &mut dyn FnMut(Word),
+) -> Result<Noticed> {
     let mut noticed = Noticed::default();
     for (ix, export) in exports.iter().enumerate() {
         let mut reader = Reader {
             export,
             ix,
-            rejects: Rejects::default(),
+            rejects: Rejects::new(masks),
             lines: 0,
             each,
         };

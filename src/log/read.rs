@@ -325,7 +325,7 @@ pub(super) fn read_source(
         let handles: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
         handles.into_iter().map(thread::ScopedJoinHandle::join).collect()
     });
-    let mut found = Found::new(input.schema.entities.len());
+    let mut found = Found::new(input.schema.entities.len(), input.schema.masks_any());
     let mut unknown = BTreeSet::new();
     for result in results {
         let (part, names, result) =
@@ -393,7 +393,7 @@ impl<'i> Worker<'i> {
             partitions: log.source == SourceKind::Kafka,
             fold,
             batch: Batch::default(),
-            found: Found::new(input.schema.entities.len()),
+            found: Found::new(input.schema.entities.len(), input.schema.masks_any()),
         }
     }
 

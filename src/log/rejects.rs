@@ -4,6 +4,7 @@ use super::format;
 use super::source::Part;
 use crate::config::FormatKind;
 use crate::domain::Error;
+use crate::domain::mask::MASKED;
 use crate::domain::queue::Reject;
 
 /// Rejected lines that are kept; more are only counted.
@@ -17,6 +18,8 @@ const SAMPLE: usize = 64 << 10;
 /// The rejected lines of one source.
 #[derive(Debug, Default)]
 pub(super) struct Rejects {
+    /// Columns are masked: no value may be kept.
+    masks: bool,
     /// All of them, kept or not.
     pub count: u64,
     /// With file and line, to be put in order.
@@ -25,6 +28,15 @@ pub(super) struct Rejects {
 }
 
 impl Rejects {
+    /// None yet; `masks` where any column is masked. What a malformed line holds in which column nobody can tell, so then
+    /// none of it is kept but where it stands, and why it is no event.
+    pub fn new(masks: bool) -> Self {
+        Self {
+            masks,
+            ..Self::default()
+        }
+    }
+
     pub fn add(&mut self, part: &Part, file: usize, line: u64, text: &[u8], reason: String) {
         self.count += 1;
         if self.samples.len() < SAMPLES {
@@ -33,7 +45,12 @@ impl Rejects {
                 .push((file, line, String::from_utf8_lossy(sample).into_owned()));
         }
         if self.kept.len() < MOST_KEPT {
-            let excerpt = String::from_utf8_lossy(&text[..text.len().min(EXCERPT)]).into_owned();
+            let excerpt = if self.masks {
+                "not kept: columns are masked".to_owned()
+            } else {
+                String::from_utf8_lossy(&text[..text.len().min(EXCERPT)]).into_owned()
+            };
+            let reason = if self.masks { without_values(&reason) } else { reason };
             let reject = Reject {
                 source: String::new(),
                 position: part.place(line),
@@ -96,4 +113,17 @@ impl Rejects {
         };
         self.kept.into_iter().map(name).collect()
     }
+}
+
+/// A reason without what a parser quotes of the line: `invalid type: string "1555", expected a map`.
+fn without_values(reason: &str) -> String {
+    for begins in ["invalid type: ", "invalid value: ", "unknown variant "] {
+        let (Some(from), Some(to)) = (reason.find(begins), reason.rfind(", expected")) else {
+            continue;
+        };
+        if from < to {
+            return format!("{}{begins}{MASKED}{}", &reason[..from], &reason[to..]);
+        }
+    }
+    reason.to_owned()
 }

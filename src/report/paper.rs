@@ -9,6 +9,9 @@ use std::fmt::Write as _;
 /// The style of the HTML file: no font, script or picture from elsewhere; readable in light and dark, and on paper.
 const STYLE: &str = include_str!("report.css");
 
+/// A cell of so many bytes stays on one line: a time, an id.
+const SHORT: usize = 28;
+
 /// A column of a table.
 #[derive(Debug, Clone)]
 pub(super) struct Column {
@@ -241,6 +244,7 @@ impl Paper for Html<'_, '_> {
             let class = match (figures, cell.as_str()) {
                 (true, "0") => " class=\"n zero\"",
                 (true, _) => " class=\"n\"",
+                (false, text) if text.len() <= SHORT => " class=\"s\"",
                 _ => "",
             };
             // Writing to a String cannot fail.

@@ -11,7 +11,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::{Client, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -378,7 +378,7 @@ fn statement_error(doing: &str, e: &tokio_postgres::Error, place: &str) -> Error
             .at(place)
             .cure("run it again: nothing was changed; if it happens again, look into the server's log");
     };
-    let said = db.message();
+    let said = said(db);
     let cure = match *db.code() {
         SqlState::INSUFFICIENT_PRIVILEGE if said.contains("row-level security") => {
             "some rows are hidden from this user, and hidden rows would look lost: read as a role with BYPASSRLS or as the \
@@ -395,6 +395,16 @@ fn statement_error(doing: &str, e: &tokio_postgres::Error, place: &str) -> Error
         _ => "run it again; if it happens again, look into the server's log".to_owned(),
     };
     Error::failed(format!("{doing}: {said}")).at(place).cure(cure)
+}
+
+/// What the server says, without values: its DETAIL lines are never told, for they hold keys, and a message about data
+/// (class 22: `invalid input syntax for type bigint: "1555"`) is told up to the value.
+pub fn said(db: &DbError) -> &str {
+    let message = db.message();
+    match message.find(": \"") {
+        Some(at) if db.code().code().starts_with("22") => &message[..at],
+        _ => message,
+    }
 }
 
 /// An identifier as SQL wants it.

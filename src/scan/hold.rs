@@ -18,7 +18,7 @@ pub(super) fn read(config: &Config, on_broker: Option<&OnBroker>, log: &mut Fold
         return Ok(Vec::new());
     };
     if let (SourceKind::File, Some(path)) = (hold.source, &hold.path) {
-        let mut read = crate::log::hold::read(path, config.scan.reject_limit)?;
+        let mut read = crate::log::hold::read(path, config.scan.reject_limit, config.schema.masks_any())?;
         log.rejects.append(&mut read.rejects);
         log.warnings.append(&mut read.warnings);
         return Ok(read.orders);

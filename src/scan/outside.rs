@@ -197,7 +197,7 @@ impl<R: Restored> Scan<'_, R> {
         let normal = |text: &str| value::normal(&[&ids], &[text.to_owned()]).pop().unwrap_or_default();
         let mut words: HashMap<usize, Vec<Word>> = HashMap::new();
         let mut unsure = 0_u64;
-        let noticed = crate::log::outside::read(exports, self.progress, &mut |word| {
+        let noticed = crate::log::outside::read(exports, self.config.schema.masks_any(), self.progress, &mut |word| {
             let Some(of) = named.get(&normal(&word.order)) else {
                 return;
             };

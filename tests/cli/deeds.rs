@@ -161,7 +161,18 @@ fn the_trail_is_listed_to_the_letter_and_a_broken_chain_ends_with_5() {
         assert_eq!(
             keys(line),
             [
-                "seq", "at", "who", "action", "case", "verb", "key", "outcome", "why", "hash"
+                "seq",
+                "at",
+                "who",
+                "action",
+                "case",
+                "verb",
+                "key",
+                "outcome",
+                "why",
+                "hash",
+                "system_user",
+                "ssh"
             ]
         );
         assert_eq!(line["seq"], json!(i + 1));

@@ -8,12 +8,14 @@
 )]
 
 mod again;
+mod anchors;
 mod bad_input;
 mod bars;
 mod deeds;
 mod demo;
 mod doctor;
 mod four_eyes;
+mod masked;
 mod night;
 mod preview;
 mod report;

@@ -94,6 +94,22 @@ impl Detail {
     }
 }
 
+/// So long a field stays unmasked, microseconds.
+pub const UNMASKED_FOR: i64 = 60_000_000;
+
+/// A masked column that is shown for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmasked {
+    /// In this case only.
+    pub case: String,
+    /// The entity.
+    pub entity: String,
+    /// Its column.
+    pub column: String,
+    /// Microseconds since 1970 at which it is masked again.
+    pub until: i64,
+}
+
 /// The case pane.
 #[derive(Debug, Default)]
 pub struct CasePane {
@@ -113,6 +129,8 @@ pub struct CasePane {
     pub events: bool,
     /// Only rows with findings.
     pub only_found: bool,
+    /// What somebody has just unmasked.
+    pub unmasked: Option<Unmasked>,
 }
 
 impl CasePane {

@@ -22,6 +22,7 @@ use crate::domain::preflight::Preflight;
 use crate::domain::progress::Stage;
 use crate::domain::queue::{Counts, HoldClock};
 use crate::domain::restoring::Restoring;
+use crate::domain::schema::ORDER;
 use case::CasePane;
 use diff::DiffPane;
 use overlay::{Layer, Overlay};
@@ -322,6 +323,33 @@ impl Model {
             size,
             ..Self::default()
         }
+    }
+
+    /// Whether this column's values are masked in the open case: one that somebody unmasked is not, for a while.
+    pub fn masks(&self, entity: &str, column: &str) -> bool {
+        let shown = self.case.unmasked.as_ref().is_some_and(|u| {
+            u.entity == entity
+                && u.column == column
+                && self.now < u.until
+                && self.case.current().is_some_and(|c| c.file.found.id == u.case)
+        });
+        self.setup.masks(entity, column) && !shown
+    }
+
+    /// The masked columns of which the open case has a value, by entity and name.
+    pub fn masked_here(&self) -> Vec<(String, String)> {
+        let Some(loaded) = self.case.current() else {
+            return Vec::new();
+        };
+        let has = |entity: &str, column: &str| {
+            let rows = &loaded.file.found.family;
+            let in_rows = rows
+                .iter()
+                .any(|row| row.entity == entity && row.fields.iter().any(|f| f.name == column));
+            in_rows || (entity == ORDER && self.setup.show.iter().any(|c| c == column))
+        };
+        let all = self.setup.mask.iter();
+        all.filter(|(entity, column)| has(entity, column)).cloned().collect()
     }
 
     /// The list waits: a dialog is open, or rows are marked.

@@ -154,6 +154,8 @@ pub enum Act {
     Nothing,
     /// A note.
     Note,
+    /// A masked column is shown for a while: one of these, by entity and name.
+    Unmask(Vec<(String, String)>),
     /// Reads the restored database again for these cases.
     Prove(Vec<String>),
     /// A column is ignored, or compared again.
@@ -192,6 +194,8 @@ pub enum Asks {
     Ended,
     /// The text of a note.
     Text,
+    /// A column.
+    Column,
     /// The words that confirm.
     Confirm,
 }

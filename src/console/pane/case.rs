@@ -16,6 +16,7 @@ use crate::safe;
 use crate::text::Safe;
 use crate::theme::Tone;
 use ratatui::layout::Rect;
+use serde_json::Value as Json;
 
 /// Draws the case that is open, or beside the list; how much more there is stands on the rule below it.
 pub fn draw(model: &Model, pen: &mut Pen<'_>, area: Rect, below: Rect) {
@@ -128,6 +129,15 @@ impl Page<'_> {
         }
     }
 
+    /// A value, masked where its column is and nobody unmasked it.
+    fn of_column(&self, entity: &str, column: &str, value: &Json) -> Safe<'static> {
+        if self.model.masks(entity, column) && !value.is_null() {
+            Safe::masked()
+        } else {
+            value::text(value)
+        }
+    }
+
     fn head(&mut self) {
         let file = &self.loaded.file;
         let found = &file.found;
@@ -138,7 +148,7 @@ impl Page<'_> {
             .ours(Tone::Text, "  ")
             .with(Tone::Text, Safe::of(&found.action));
         for (show, column) in found.show.iter().zip(&self.model.setup.show) {
-            let shown = if self.model.setup.masks("order", column) {
+            let shown = if self.model.masks("order", column) {
                 Safe::masked()
             } else {
                 Safe::of(show)
@@ -268,7 +278,7 @@ impl Page<'_> {
                 let (Some(by), Some(log)) = (&field.by, &field.log) else {
                     continue;
                 };
-                let shown = value::of_column(&self.model.setup, &row.entity, &field.name, log);
+                let shown = self.of_column(&row.entity, &field.name, log);
                 add(
                     by,
                     Some(format!("{} {} {}={}", row.entity, row.key, field.name, shown.as_str())),

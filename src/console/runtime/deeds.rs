@@ -111,6 +111,15 @@ fn act(shared: &Shared, ledger: &mut Ledger, deed: &Deed) -> Result<Outcome> {
             ledger.note(case, text)?;
             vec![case.clone()]
         }
+        Deed::Unmask {
+            case,
+            entity,
+            column,
+            reason,
+        } => {
+            ledger.unmask(case, entity, column, reason)?;
+            Vec::new()
+        }
         Deed::Undo { case, reason } => {
             ledger.undo(case, reason)?;
             vec![case.clone()]

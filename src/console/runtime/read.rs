@@ -7,7 +7,8 @@ use super::super::model::table::{Rows, Table};
 use super::super::msg::Msg;
 use super::super::term::panics::bug_on_purpose;
 use super::work::{Shared, stand_back};
-use crate::domain::queue::Filter;
+use crate::domain::mask::MASKED;
+use crate::domain::queue::{CaseRow, Filter};
 use crate::domain::{Error, Result};
 use crate::ledger::Ledger;
 use crate::resolve::guards::{self, Offer};
@@ -26,7 +27,7 @@ pub fn rows(shared: &Shared) -> Result<()> {
         let mut limit = BATCH.0;
         let mut stopped = false;
         ledger.each_row(&Filter::default(), &mut |row| {
-            batch.push(row);
+            batch.push(masked(shared, row));
             if batch.len() == limit {
                 limit = BATCH.1;
                 let rows = std::mem::replace(&mut batch, Vec::with_capacity(limit));
@@ -47,6 +48,16 @@ pub fn rows(shared: &Shared) -> Result<()> {
             });
         }
     }
+}
+
+/// The row without the values of masked columns: what the list does not have cannot be filtered by either.
+fn masked(shared: &Shared, mut row: CaseRow) -> CaseRow {
+    for (n, value) in row.show.iter_mut().enumerate() {
+        if !value.is_empty() && shared.config.schema.masks_shown(&row.id, n) {
+            *value = MASKED.into();
+        }
+    }
+    row
 }
 
 /// A case to be read.
@@ -119,7 +130,8 @@ pub fn sums(shared: &Shared) -> Result<()> {
             }
             SumsJob::Some(ids) => {
                 let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-                Msg::Patched(ledger.rows_of(&ids)?)
+                let rows = ledger.rows_of(&ids)?;
+                Msg::Patched(rows.into_iter().map(|row| masked(shared, row)).collect())
             }
         });
     }

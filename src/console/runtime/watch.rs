@@ -8,6 +8,8 @@ use super::read::SumsJob;
 use super::scan;
 use super::work::Shared;
 use crate::domain::Result;
+use crate::ledger::Ledger;
+use crate::ledger::anchor::Keeper;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,6 +29,7 @@ pub fn run(shared: &Shared) -> Result<()> {
     let mut scanned = ledger.last_scan()?.map(|(at, _)| at);
     let mut due_read = 0;
     let mut leases_read = Instant::now();
+    let mut keeper = Keeper::default();
     loop {
         // A poll: SQLite tells other processes nothing.
         thread::sleep(EVERY);
@@ -61,6 +64,7 @@ pub fn run(shared: &Shared) -> Result<()> {
                 shared.mailbox.tell(Msg::Due(labels));
             }
         }
+        anchor(shared, &mut keeper, &ledger, line);
         if changed || leases_read.elapsed() >= LEASES {
             leases_read = Instant::now();
             let leased = ledger.leased(2 * LEASES)?;
@@ -68,5 +72,15 @@ pub fn run(shared: &Shared) -> Result<()> {
                 shared.sums.push(SumsJob::Some(leased));
             }
         }
+    }
+}
+
+/// Anchors the trail when it is time. Where that fails, the rest goes on, and the screen says since when.
+fn anchor(shared: &Shared, keeper: &mut Keeper, ledger: &Ledger, newest: i64) {
+    if let Some(path) = &shared.config.anchor
+        && let Err(error) = keeper.keep(ledger, path, newest, shared.clock.now())
+    {
+        keeper.failed(shared.clock.now());
+        shared.mailbox.tell(Msg::Warning(error));
     }
 }

@@ -219,6 +219,35 @@ pub fn note(model: &mut Model) {
     lay(model, Overlay::Form(Box::new(form)));
 }
 
+/// Shows a masked field for a while.
+pub fn unmask(model: &mut Model) {
+    let Some((id, label)) = subject(model) else { return };
+    let columns = model.masked_here();
+    let Some((entity, column)) = columns.first() else {
+        return;
+    };
+    let names: Vec<String> = columns.iter().map(|(e, c)| format!("{e}.{c}")).collect();
+    let first = format!("{entity}.{column}");
+    let mut form = form(
+        &id,
+        format!("show a masked field of {label}"),
+        Act::Unmask(columns),
+        Confirm::Yes,
+        "show it for a minute",
+    );
+    form.lines = vec![
+        format!("masked here: {}", names.join(", ")),
+        "who sees it, and why, goes into the audit trail; it is masked again after a minute".to_owned(),
+    ];
+    let mut which = field(Asks::Column, "column", "entity.column", true);
+    which.input = Input::new(first);
+    form.fields.push(which);
+    form.fields
+        .push(field(Asks::Reason, "reason", "why you must see it", true));
+    form.focus = Some(1);
+    lay(model, Overlay::Form(Box::new(form)));
+}
+
 /// Takes the last decision back.
 pub fn undo(model: &mut Model, out: &mut Vec<Effect>) {
     let Some((id, label)) = subject(model) else { return };
@@ -556,6 +585,22 @@ pub fn submit(model: &mut Model, out: &mut Vec<Effect>) {
             case,
             reason: own(Asks::Reason).unwrap_or_default(),
         },
+        Act::Unmask(columns) => {
+            let typed = own(Asks::Column).unwrap_or_default();
+            let named =
+                |(entity, column): &&(String, String)| typed == *column || typed == format!("{entity}.{column}");
+            let Some((entity, column)) = columns.iter().find(named) else {
+                form.problem = Some(format!("{typed} is none of the masked columns of this case"));
+                form.focus = form.fields.iter().position(|f| f.asks == Asks::Column);
+                return;
+            };
+            Deed::Unmask {
+                case,
+                entity: entity.clone(),
+                column: column.clone(),
+                reason: own(Asks::Reason).unwrap_or_default(),
+            }
+        }
         Act::Note => Deed::Note {
             case,
             text: own(Asks::Text).unwrap_or_default(),

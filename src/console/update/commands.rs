@@ -39,6 +39,7 @@ pub fn run(model: &mut Model, command: &Command, out: &mut Vec<Effect>) {
         Id::NextFree => next_free(model, out),
         Id::Back => back(model, out),
         Id::Note => acts::note(model),
+        Id::Unmask => acts::unmask(model),
         Id::Undo => acts::undo(model, out),
         Id::Reopen => acts::reopen(model),
         Id::Bulk => together::bulk(model, out),

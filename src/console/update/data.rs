@@ -2,6 +2,7 @@
 
 use super::{complain, follow, lay, peek, read_rows, reload_case, say};
 use crate::console::effect::{Deed, Effect, short};
+use crate::console::model::case::{UNMASKED_FOR, Unmasked};
 use crate::console::model::overlay::{Act, Overlay};
 use crate::console::model::restore::Night;
 use crate::console::model::{Feed, Model, Scan, Source};
@@ -105,6 +106,7 @@ pub fn take(model: &mut Model, msg: Msg, out: &mut Vec<Effect>) {
         Msg::Night(night) => nightly(model, *night),
         Msg::Cluster(reading) => clustered(model, reading),
         Msg::Restoring { view, preflight } => restoring(model, view, preflight),
+        Msg::Warning(error) => complain(model, sentence(&error)),
         Msg::Died { feed, why } => {
             match feed {
                 Feed::Rows => model.queue.busy = false,
@@ -269,6 +271,16 @@ fn answered(model: &mut Model, number: u64, deed: &Deed, outcome: Result<Outcome
                     model.queue.marks.retain(|m| !ids.iter().any(|id| **id == **m));
                 }
                 Deed::Decide(decide) => model.last_reason = Some(decide.reason.clone()),
+                Deed::Unmask {
+                    case, entity, column, ..
+                } => {
+                    model.case.unmasked = Some(Unmasked {
+                        case: case.clone(),
+                        entity: entity.clone(),
+                        column: column.clone(),
+                        until: model.now + UNMASKED_FOR,
+                    });
+                }
                 _ => {}
             }
             if waits {
@@ -348,6 +360,7 @@ fn usual(model: &Model, deed: &Deed, changed: usize) -> String {
         }
         Deed::Done { case, .. } => format!("{}: done is recorded, P proves it", name(case)),
         Deed::Note { case, .. } => format!("note on {}", name(case)),
+        Deed::Unmask { entity, column, .. } => format!("{entity}.{column} is shown for a minute"),
         Deed::Undo { case, .. } => format!("{}: the decision is taken back", name(case)),
         Deed::Reopen { case, .. } => format!("{}: open again", name(case)),
         Deed::Sign { paper, .. } => match paper.kind {

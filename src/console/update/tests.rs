@@ -6,6 +6,7 @@ mod despite;
 mod night;
 mod noise;
 mod together;
+mod unmask;
 
 use super::{start, update};
 use crate::console::effect::{Bulking, Deed, Effect};
@@ -223,6 +224,7 @@ impl Run {
                 .flat_map(|id| [id.clone()].into_iter().chain(self.blockers(id)))
                 .collect(),
             Deed::Drop(ids) | Deed::Prove(ids) => ids.clone(),
+            Deed::Unmask { .. } => Vec::new(),
             Deed::Decide(d) => vec![d.case.clone()],
             Deed::Done { case, .. } | Deed::Undo { case, .. } | Deed::Reopen { case, .. } | Deed::Note { case, .. } => {
                 vec![case.clone()]
@@ -266,6 +268,7 @@ impl Run {
                 | Deed::HandOver { .. }
                 | Deed::SignOff { .. }
                 | Deed::Note { .. }
+                | Deed::Unmask { .. }
                 | Deed::Ignore { .. }
                 | Deed::CompareAgain { .. }
                 | Deed::Tick { .. } => {}

@@ -1,3 +1,4 @@
+mod anchors;
 mod deeds;
 mod faults;
 mod files;

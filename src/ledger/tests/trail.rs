@@ -66,7 +66,18 @@ fn a_line_has_the_shape_of_the_contract() {
     assert_eq!(
         line.as_object().unwrap().keys().collect::<Vec<_>>(),
         [
-            "seq", "at", "who", "action", "case", "verb", "key", "outcome", "why", "hash"
+            "seq",
+            "at",
+            "who",
+            "action",
+            "case",
+            "verb",
+            "key",
+            "outcome",
+            "why",
+            "hash",
+            "system_user",
+            "ssh"
         ]
     );
     assert_eq!(line["at"], "2026-11-22T14:05:00Z");

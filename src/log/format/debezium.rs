@@ -14,6 +14,7 @@ mod value;
 use super::members::Members;
 use super::{FormatContext, Line};
 use crate::domain::event::{Change, Op, Position};
+use crate::domain::mask::MASKED;
 use crate::domain::schema::{ColumnIx, EntityIx};
 use crate::domain::value::LogValue;
 use form::{Form, RowForm};
@@ -231,6 +232,9 @@ impl Decoder<'_, '_> {
             match value::decode(form, &table.columns[usize::from(ix)], raw) {
                 Ok(Some(value)) => fields.push((ix, value)),
                 Ok(None) => {}
+                Err(why) if self.ctx.schema.entities[self.entity].masks(&name) => {
+                    return Err(format!("column {name:?}: {MASKED} {why}"));
+                }
                 Err(why) => return Err(format!("column {name:?}: {} {why}", excerpt(raw.get()))),
             }
         }

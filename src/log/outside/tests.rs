@@ -18,7 +18,7 @@ fn export(path: &Path) -> OutsideConfig {
 
 fn all(export: &OutsideConfig) -> Result<(Vec<Word>, Noticed)> {
     let mut words = Vec::new();
-    let noticed = read(std::slice::from_ref(export), &Progress::default(), &mut |w| {
+    let noticed = read(std::slice::from_ref(export), false, &Progress::default(), &mut |w| {
         words.push(w);
     })?;
     Ok((words, noticed))

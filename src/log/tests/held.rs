@@ -5,7 +5,7 @@ use crate::log::hold::{self, Held};
 
 fn held(lines: &[&str], limit: f64) -> Result<Held, ReadError> {
     let logs = Logs::native(lines);
-    hold::read(logs.configs[0].path.as_deref().unwrap(), limit)
+    hold::read(logs.configs[0].path.as_deref().unwrap(), limit, false)
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn read_for_scan(config: &Config, hold: &HoldConfig, ledger: &Ledger) -> Result<
     let complete = follower.is_read();
     let beside = beside(config, hold, Some(ledger), &topic, time::now())?;
     let deadlines = follower.deadlines(&beside);
-    let mut messages = Messages::default();
+    let mut messages = Messages::new(config.schema.masks_any());
     if hold.format == FormatKind::Native {
         for (partition, offset, value) in &values {
             let rescued = beside.rescued.get(partition).is_some_and(|r| r.has(*offset));

@@ -75,9 +75,7 @@ impl Page<'_> {
 
     /// One side of a field as text.
     fn side(&self, row: &FamilyRow, field: &FamilyField, value: Option<&Json>) -> Safe<'static> {
-        value.map_or(Safe::ours("·"), |v| {
-            value::of_column(&self.model.setup, &row.entity, &field.name, v)
-        })
+        value.map_or(Safe::ours("·"), |v| self.of_column(&row.entity, &field.name, v))
     }
 
     /// The rows of the family, both sides.
@@ -216,9 +214,10 @@ impl Page<'_> {
         };
         let mut line = Strip::new().with(Tone::Accent, safe!("   {} since the opening", what));
         for (n, field) in finding.fields.iter().filter(|f| f.opening.is_some()).enumerate() {
-            let then = field.opening.as_ref().map_or(Safe::ours("·"), |v| {
-                value::of_column(&self.model.setup, &row.entity, &field.name, v)
-            });
+            let then = field
+                .opening
+                .as_ref()
+                .map_or(Safe::ours("·"), |v| self.of_column(&row.entity, &field.name, v));
             let joint = if n == 0 { ": " } else { ", " };
             line = line.with(Tone::Accent, safe!("{}{} was {}", joint, Safe::id(&field.name), then));
         }
@@ -234,7 +233,11 @@ impl Page<'_> {
             .iter()
             .filter(|r| case.lacks(r) || detail != Detail::Differences)
         {
-            let to = value::missing(&self.model.setup, &reference.to);
+            let to = if self.model.setup.masks(&row.entity, &reference.column) {
+                safe!("{} {}", Safe::id(&reference.to.entity), Safe::masked())
+            } else {
+                value::missing(&self.model.setup, &reference.to)
+            };
             let line = Strip::new()
                 .ours(Tone::Text, " ")
                 .column(Tone::Dim, Safe::ours("  refers to"), c.row)
@@ -280,7 +283,7 @@ impl Page<'_> {
             Tone::Text
         };
         let overflows = restored.width() > c.restored || log.width() > c.log;
-        let masked = setup.masks(&row.entity, &field.name) && field.differs && !whole;
+        let masked = self.model.masks(&row.entity, &field.name) && field.differs && !whole;
         let (short, mut shown) = value::pair((restored.clone(), c.restored), (log.clone(), c.log));
         if masked {
             shown = safe!("{} differs", shown).clip(c.log);
