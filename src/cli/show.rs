@@ -3,6 +3,7 @@
 use super::{Context, DONE, one_case};
 use crate::domain::case::{FamilyField, FamilyRow};
 use crate::domain::finding::{Evidence, Finding, Missing};
+use crate::domain::mask::mask;
 use crate::domain::queue::CaseFile;
 use crate::domain::schema::Schema;
 use crate::domain::{Error, Result, time};
@@ -43,14 +44,15 @@ impl Show {
             }
         };
         let id = one_case(&ledger, &self.case)?;
-        let file = ledger
+        let mut file = ledger
             .case(&id)?
             .ok_or_else(|| Error::usage(format!("there is no case {id:?}")))?;
+        mask(&mut file.found, &schema);
         if context.out.wants_json() {
             context.out.json(&case::whole(&file, &schema)?)?;
             return Ok(DONE);
         }
-        for line in lines(&file, &schema) {
+        for line in lines(&file) {
             context.out.line(&line)?;
         }
         Ok(DONE)
@@ -84,7 +86,7 @@ fn unmask(ledger: &mut Ledger, schema: &mut Schema, id: &str, name: &str, reason
     Ok(())
 }
 
-fn lines(file: &CaseFile, schema: &Schema) -> Vec<Safe<'static>> {
+fn lines(file: &CaseFile) -> Vec<Safe<'static>> {
     let found = &file.found;
     let own = |text: &str| Safe::of(text).into_owned();
     let kinds: Vec<&str> = found.kinds().iter().map(|k| k.words()).collect();
@@ -138,10 +140,10 @@ fn lines(file: &CaseFile, schema: &Schema) -> Vec<Safe<'static>> {
         lines.push(line);
     }
     for row in &found.family {
-        family(row, schema, &mut lines);
+        family(row, &mut lines);
     }
     for finding in &found.findings {
-        told(finding, schema, &mut lines);
+        told(finding, &mut lines);
     }
     if let Some(decision) = &file.decision {
         lines.push(safe!(
@@ -180,7 +182,7 @@ fn lines(file: &CaseFile, schema: &Schema) -> Vec<Safe<'static>> {
 }
 
 /// One finding, the events behind it, and what traffic did to its row.
-fn told(finding: &Finding, schema: &Schema, lines: &mut Vec<Safe<'static>>) {
+fn told(finding: &Finding, lines: &mut Vec<Safe<'static>>) {
     let own = |text: &str| Safe::of(text).into_owned();
     let by: Vec<String> = finding.evidence.iter().map(event).collect();
     let since = match (finding.since_opening, finding.there_at_opening) {
@@ -196,17 +198,11 @@ fn told(finding: &Finding, schema: &Schema, lines: &mut Vec<Safe<'static>>) {
         since,
         own(&by.join(", "))
     ));
-    let mask = schema
-        .entities
-        .iter()
-        .find(|e| e.name == finding.entity)
-        .map(|e| &e.mask);
     for field in finding.fields.iter().filter(|f| f.opening.is_some()) {
-        let masked = mask.is_some_and(|mask| mask.contains(&field.name));
         lines.push(safe!(
             "  {}: {} at the opening",
             own(&field.name),
-            value(field.opening.as_ref(), masked)
+            value(field.opening.as_ref())
         ));
     }
 }
@@ -219,8 +215,7 @@ fn target(missing: &Missing) -> Safe<'static> {
     }
 }
 
-fn family(row: &FamilyRow, schema: &Schema, lines: &mut Vec<Safe<'static>>) {
-    let mask = schema.entities.iter().find(|e| e.name == row.entity).map(|e| &e.mask);
+fn family(row: &FamilyRow, lines: &mut Vec<Safe<'static>>) {
     let restored = if row.restored { "there" } else { "not there" };
     let log = match row.log {
         Some(true) => "the log has it",
@@ -235,21 +230,19 @@ fn family(row: &FamilyRow, schema: &Schema, lines: &mut Vec<Safe<'static>>) {
         log
     ));
     for field in row.fields.iter().filter(|f| f.differs || !row.restored) {
-        let masked = mask.is_some_and(|mask| mask.contains(&field.name));
         lines.push(safe!(
             "  {}: restored {}, log {}  {}",
             Safe::of(&field.name),
-            value(field.restored.as_ref(), masked),
-            value(field.log.as_ref(), masked),
+            value(field.restored.as_ref()),
+            value(field.log.as_ref()),
             Safe::of(&said_by(field))
         ));
     }
 }
 
-fn value(value: Option<&Json>, masked: bool) -> Safe<'static> {
+fn value(value: Option<&Json>) -> Safe<'static> {
     match value {
         None => Safe::ours("·"),
-        Some(_) if masked => Safe::masked(),
         Some(Json::String(text)) => Safe::of(text).into_owned(),
         Some(other) => Safe::of(&other.to_string()).into_owned(),
     }

@@ -75,14 +75,24 @@ pub fn mask(case: &mut FoundCase, schema: &Schema) {
             }
         }
     }
-    // A reference is masked where the referring column is, or the one referred to.
-    let named = |to: &Missing| to.column.as_ref().is_some_and(|c| schema.masks(&to.entity, c));
-    let mut hidden: HashSet<Missing> = HashSet::new();
     for row in &mut case.family {
         for field in row.fields.iter_mut().filter(|f| schema.masks(&row.entity, &f.name)) {
             field.restored.iter_mut().for_each(hide);
             field.log.iter_mut().for_each(hide);
         }
+    }
+    mask_references(case, schema);
+}
+
+/// Puts [`MASKED`] for every masked value that a reference names; fields stay, for whoever may unmask one.
+pub fn mask_references(case: &mut FoundCase, schema: &Schema) {
+    if !schema.masks_any() {
+        return;
+    }
+    // A reference is masked where the referring column is, or the one referred to.
+    let named = |to: &Missing| to.column.as_ref().is_some_and(|c| schema.masks(&to.entity, c));
+    let mut hidden: HashSet<Missing> = HashSet::new();
+    for row in &mut case.family {
         for reference in &mut row.refs {
             if schema.masks(&row.entity, &reference.column) || named(&reference.to) {
                 hidden.insert(reference.to.clone());

@@ -9,7 +9,7 @@ fn cut_the_tail(night: &Night) {
     let ledger = Connection::open(night.path("restitch.db")).unwrap();
     ledger
         .execute_batch(
-            "drop trigger audit_is_append_only_d;
+            "drop trigger if exists audit_is_append_only_d;
              delete from audit where seq = (select max(seq) from audit);
              update heads set seq = (select max(seq) from audit), hash = (select hash from audit order by seq desc limit 1)",
         )
@@ -48,10 +48,6 @@ fn an_anchor_outside_finds_what_the_chain_cannot() {
     night.run(&verify).ended(0);
     cut_the_tail(&night);
     night.run(&verify).ended(0);
-    let db = Connection::open(night.path("restitch.db")).unwrap();
-    db.execute_batch("create trigger audit_is_append_only_d before delete on audit begin select 1; end")
-        .unwrap();
-    drop(db);
     cut_the_tail(&night);
     // The chain that is left is whole: only the anchor knows better.
     night.run(&["audit", "verify"]).ended(0);

@@ -7,7 +7,7 @@ use super::super::model::table::{Rows, Table};
 use super::super::msg::Msg;
 use super::super::term::panics::bug_on_purpose;
 use super::work::{Shared, stand_back};
-use crate::domain::mask::MASKED;
+use crate::domain::mask::{MASKED, mask_references};
 use crate::domain::queue::{CaseRow, Filter};
 use crate::domain::{Error, Result};
 use crate::ledger::Ledger;
@@ -75,9 +75,12 @@ pub fn cases(shared: &Shared) -> Result<()> {
         bug_on_purpose("case");
         let case = match ledger.case(&id)? {
             None => None,
-            Some(file) => Some(Box::new(Loaded {
+            Some(mut file) => Some(Box::new(Loaded {
                 choices: ledger.offers(&id)?.into_iter().map(choice).collect(),
-                file,
+                file: {
+                    mask_references(&mut file.found, &shared.config.schema);
+                    file
+                },
                 read_at: shared.clock.now(),
             })),
         };

@@ -233,11 +233,7 @@ impl Page<'_> {
             .iter()
             .filter(|r| case.lacks(r) || detail != Detail::Differences)
         {
-            let to = if self.model.setup.masks(&row.entity, &reference.column) {
-                safe!("{} {}", Safe::id(&reference.to.entity), Safe::masked())
-            } else {
-                value::missing(&self.model.setup, &reference.to)
-            };
+            let to = value::missing(&self.model.setup, &reference.to);
             let line = Strip::new()
                 .ours(Tone::Text, " ")
                 .column(Tone::Dim, Safe::ours("  refers to"), c.row)
