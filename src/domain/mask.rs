@@ -2,7 +2,7 @@
 //!
 //! Screens mask field by field, since a person may unmask one; files, JSON and reports take a case that is masked whole.
 
-use super::case::FoundCase;
+use super::case::{Fit, FoundCase};
 use super::finding::Missing;
 use super::schema::{Entity, ORDER, Schema};
 use serde_json::Value as Json;
@@ -27,6 +27,23 @@ impl Schema {
     /// Whether this column of this entity is masked.
     pub fn masks(&self, entity: &str, column: &str) -> bool {
         self.index(entity).is_some_and(|ix| self.entities[ix].masks(column))
+    }
+
+    /// The key of a reference, or what stands for it where the column that it names is masked.
+    pub fn key_shown<'m>(&self, to: &'m Missing) -> &'m str {
+        let masked = to.column.as_ref().is_some_and(|c| self.masks(&to.entity, c));
+        if masked { MASKED } else { &to.key }
+    }
+
+    /// What a reference could say instead, masked likewise.
+    pub fn fits_shown<'m>(&self, fit: &'m Fit) -> Vec<&'m str> {
+        let masked = fit
+            .missing
+            .column
+            .as_ref()
+            .is_some_and(|c| self.masks(&fit.missing.entity, c));
+        let shown = |to: &'m String| if masked { MASKED } else { to.as_str() };
+        fit.to.iter().map(shown).collect()
     }
 
     /// Whether the `n`-th column that the queue shows is masked in the case of this id: what the order shows, read from the

@@ -236,7 +236,11 @@ impl Asked<'_> {
             Verb::Reapply => self.reapply_words(),
             Verb::Resubmit => format!("send {label} to the order intake again"),
             Verb::Relink => {
-                let missing: Vec<String> = case.missing.iter().map(|m| instead(case, m)).collect();
+                let missing: Vec<String> = case
+                    .missing
+                    .iter()
+                    .map(|m| instead(case, m, self.facts.schema))
+                    .collect();
                 missing.join("; ")
             }
             Verb::Complete => "done outside: write the evidence".to_owned(),
@@ -330,7 +334,9 @@ pub fn own_steps(
                     let to = to.unwrap_or("another row");
                     steps.push(format!(
                         "set {table} {}: {} from {} to {to}",
-                        row.key, r.column, r.to.key
+                        row.key,
+                        r.column,
+                        schema.key_shown(&r.to)
                     ));
                 }
             }
@@ -373,16 +379,16 @@ pub fn not_decidable(state: State) -> String {
 }
 
 /// What a reference could name instead of the row that is not there.
-fn instead(case: &FoundCase, missing: &Missing) -> String {
+fn instead(case: &FoundCase, missing: &Missing, schema: &Schema) -> String {
     const MOST: usize = 3;
-    let words = missing_words(missing);
+    let words = missing_words(missing, schema);
     let fit = case.fits.iter().find(|f| f.missing == *missing);
-    match fit.map(|f| &f.to[..]) {
+    match fit.map(|f| schema.fits_shown(f)).as_deref() {
         None | Some([]) => format!("no row is known that fits {words}: name one"),
         Some([one]) => format!("{one} fits instead of {words}"),
         Some(many) => {
             let more = if many.len() > MOST { ", …" } else { "" };
-            let first: Vec<&str> = many.iter().take(MOST).map(String::as_str).collect();
+            let first: Vec<&str> = many.iter().take(MOST).copied().collect();
             format!("{} rows fit instead of {words}: {}{more}", many.len(), first.join(", "))
         }
     }

@@ -99,10 +99,10 @@ impl Facts<'_> {
     }
 }
 
-pub(super) fn missing_words(m: &Missing) -> String {
+pub(super) fn missing_words(m: &Missing, schema: &Schema) -> String {
     let entity = m.entity.replace('_', " ");
     match &m.column {
-        Some(column) => format!("{entity} {column} {}", m.key),
+        Some(column) => format!("{entity} {column} {}", schema.key_shown(m)),
         None => format!("{entity} {}", m.key),
     }
 }
@@ -210,7 +210,7 @@ fn nothing_brings_it_back(f: &Facts<'_>) -> Option<String> {
     let missing = f.found.missing.iter().find(|m| !f.is_brought_back(m));
     missing
         .filter(|_| !waits)
-        .map(|m| format!("the log brings no {} back", missing_words(m)))
+        .map(|m| format!("the log brings no {} back", missing_words(m, f.schema)))
 }
 
 fn nothing_differs(f: &Facts<'_>) -> Option<String> {

@@ -454,7 +454,8 @@ fn references(now: &Now<'_>, file: &CaseFile, blockers: &[CaseFile]) -> Verdict 
                 if null_now {
                     return (Some(false), format!("{name}: {} names nothing", r.column));
                 }
-                let named = repointed(now, row, r).map_or_else(|| r.to.key.clone(), |m| m.key);
+                let named = repointed(now, row, r).unwrap_or_else(|| r.to.clone());
+                let named = now.schema.key_shown(&named);
                 return (
                     Some(false),
                     format!("{name}: {} names {named}, which is not there", r.column),
@@ -470,7 +471,11 @@ fn references(now: &Now<'_>, file: &CaseFile, blockers: &[CaseFile]) -> Verdict 
     if let Some(m) = lacking {
         return (
             Some(false),
-            format!("{} {} is not there", m.entity.replace('_', " "), m.key),
+            format!(
+                "{} {} is not there",
+                m.entity.replace('_', " "),
+                now.schema.key_shown(m)
+            ),
         );
     }
     let read = match case.missing.len() {

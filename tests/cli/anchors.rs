@@ -63,6 +63,7 @@ fn the_configured_file_is_used_by_both() {
     let night = Night::scanned();
     night.configure("[incident]", "[audit]\nanchor = \"anchors\"\n\n[incident]");
     night.run(&["audit", "verify"]).ended(0);
+    night.run(&["note", "order:2", "asked billing"]).ended(0);
     night.run(&["audit", "anchor"]).ended(0);
     assert_eq!(night.run(&["audit", "verify", "--json"]).ended(0).json()["anchors"], 1);
     cut_the_tail(&night);

@@ -20,4 +20,5 @@ mod night;
 mod preview;
 mod report;
 mod scans;
+mod secrets;
 mod surface;

@@ -226,10 +226,10 @@ fn named<'o>(effects: impl Iterator<Item = &'o Outside>) -> Option<String> {
     }
 }
 
-fn what(missing: &Missing) -> String {
+fn what(s: &Situation<'_>, missing: &Missing) -> String {
     let entity = missing.entity.replace('_', " ");
     match &missing.column {
-        Some(column) => format!("{entity} with {column} {}", missing.key),
+        Some(column) => format!("{entity} with {column} {}", s.schema.key_shown(missing)),
         None => format!("{entity} {}", missing.key),
     }
 }
@@ -305,8 +305,8 @@ fn one_fits(s: &Situation<'_>) -> Option<String> {
     }
     Some(format!(
         "{} is not there, and {} alone fits it",
-        what(&fit.missing),
-        fit.to[0]
+        what(s, &fit.missing),
+        s.schema.fits_shown(fit)[0]
     ))
 }
 
@@ -315,8 +315,13 @@ fn several_fit(s: &Situation<'_>) -> Option<String> {
     Some(format!(
         "{} rows fit {}, which is not there: {}; a person must say which one is meant",
         fit.to.len(),
-        what(&fit.missing),
-        fit.to.iter().take(4).map(String::as_str).collect::<Vec<_>>().join(", ")
+        what(s, &fit.missing),
+        s.schema
+            .fits_shown(fit)
+            .into_iter()
+            .take(4)
+            .collect::<Vec<_>>()
+            .join(", ")
     ))
 }
 
@@ -324,13 +329,13 @@ fn lost_with_another(s: &Situation<'_>) -> Option<String> {
     let (case, missing) = s.brought?;
     Some(format!(
         "{} was lost with {case}, which is decided first",
-        what(missing)
+        what(s, missing)
     ))
 }
 
 fn stays_lost(s: &Situation<'_>) -> Option<String> {
     let (missing, why) = s.stays_lost.as_ref()?;
-    Some(format!("it refers to {}, which stays lost ({why})", what(missing)))
+    Some(format!("it refers to {}, which stays lost ({why})", what(s, missing)))
 }
 
 fn change_of_what_stays_lost(s: &Situation<'_>) -> Option<String> {
