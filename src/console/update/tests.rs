@@ -224,12 +224,11 @@ impl Run {
                 .flat_map(|id| [id.clone()].into_iter().chain(self.blockers(id)))
                 .collect(),
             Deed::Drop(ids) | Deed::Prove(ids) => ids.clone(),
-            Deed::Unmask { .. } => Vec::new(),
             Deed::Decide(d) => vec![d.case.clone()],
             Deed::Done { case, .. } | Deed::Undo { case, .. } | Deed::Reopen { case, .. } | Deed::Note { case, .. } => {
                 vec![case.clone()]
             }
-            Deed::Tick { .. } | Deed::HandOver { .. } | Deed::SignOff { .. } => Vec::new(),
+            Deed::Unmask { .. } | Deed::Tick { .. } | Deed::HandOver { .. } | Deed::SignOff { .. } => Vec::new(),
             Deed::Ignore { entity, column, reason } => {
                 self.ignored.push(Ignored {
                     entity: entity.clone(),
