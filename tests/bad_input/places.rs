@@ -45,7 +45,7 @@ impl Drop for Mounted {
 #[test]
 fn a_full_disk_refuses_the_deed_and_keeps_what_was_there() {
     let night = Night::new();
-    let Some(disk) = Mounted::new(&night.path("disk"), 400) else {
+    let Some(disk) = Mounted::new(&night.path("disk"), 700) else {
         return;
     };
     let ledger = format!("sqlite:{}", night.path("disk/restitch.db").display());

@@ -7,6 +7,7 @@ use super::super::term::panics::{self, bug_on_purpose};
 use super::work::Shared;
 use crate::domain::paper::PaperState;
 use crate::domain::progress::Progress;
+use crate::domain::queue::Decide;
 use crate::domain::{Error, ErrorKind, Result};
 use crate::job;
 use crate::ledger::Ledger;
@@ -67,18 +68,7 @@ fn act(shared: &Shared, ledger: &mut Ledger, deed: &Deed) -> Result<Outcome> {
             ledger.drop_claims(ids)?;
             ids.clone()
         }
-        Deed::Decide(decide) => {
-            let decided = job::decide(&shared.config, ledger, decide)?;
-            let waits = ledger.paper(&decide.key)?.is_some_and(|p| p.state == PaperState::Waits);
-            return Ok(Outcome {
-                words: if waits {
-                    "it waits for another person's approval".to_owned()
-                } else {
-                    String::new()
-                },
-                changed: decided.into_iter().map(|(id, _)| id).collect(),
-            });
-        }
+        Deed::Decide(asked) => return decide(shared, ledger, asked),
         Deed::Sign { paper, reason } => job::approve(&shared.config, ledger, paper, reason)?
             .into_iter()
             .map(|(id, _)| id)
@@ -91,18 +81,10 @@ fn act(shared: &Shared, ledger: &mut Ledger, deed: &Deed) -> Result<Outcome> {
             job::hand_over(ledger, to.as_deref(), note)?;
             Vec::new()
         }
-        Deed::SignOff { reason } => match job::sign_off(&shared.config, ledger, reason, &Progress::default())? {
-            job::SignedOff::Yes(_) => Vec::new(),
-            job::SignedOff::No(left, error) => {
-                let left = left.iter().take(5);
-                let names: Vec<String> = left.map(|l| format!("{} {}", l.case, l.state.words())).collect();
-                let what = match names.as_slice() {
-                    [] => error.what.clone(),
-                    names => format!("{}: {}", error.what, names.join(", ")),
-                };
-                return Err(Error { what, ..error });
-            }
-        },
+        Deed::SignOff { reason } => {
+            sign_off(shared, ledger, reason)?;
+            Vec::new()
+        }
         Deed::Done { case, evidence } => {
             ledger.done(case, evidence)?;
             vec![case.clone()]
@@ -157,6 +139,33 @@ fn act(shared: &Shared, ledger: &mut Ledger, deed: &Deed) -> Result<Outcome> {
         words: String::new(),
         changed,
     })
+}
+
+fn decide(shared: &Shared, ledger: &mut Ledger, asked: &Decide) -> Result<Outcome> {
+    let decided = job::decide(&shared.config, ledger, asked)?;
+    let waits = ledger.paper(&asked.key)?.is_some_and(|p| p.state == PaperState::Waits);
+    Ok(Outcome {
+        words: if waits {
+            "it waits for another person's approval".to_owned()
+        } else {
+            String::new()
+        },
+        changed: decided.into_iter().map(|(id, _)| id).collect(),
+    })
+}
+
+/// Signs off, or says what is left.
+fn sign_off(shared: &Shared, ledger: &mut Ledger, reason: &str) -> Result<()> {
+    let job::SignedOff::No(left, error) = job::sign_off(&shared.config, ledger, reason, &Progress::default())? else {
+        return Ok(());
+    };
+    let left = left.iter().take(5);
+    let names: Vec<String> = left.map(|l| format!("{} {}", l.case, l.state.words())).collect();
+    let what = match names.as_slice() {
+        [] => error.what.clone(),
+        names => format!("{}: {}", error.what, names.join(", ")),
+    };
+    Err(Error { what, ..error })
 }
 
 /// What reading again said, for the person who asked.

@@ -543,6 +543,18 @@ pub(super) fn submit_until(model: &mut Model) -> Result<Option<i64>, ()> {
     }
 }
 
+/// The masked column that the form names, by itself or with its entity; says so where there is none.
+fn unmasking(form: &mut Form, columns: &[(String, String)]) -> Option<(String, String)> {
+    let typed = form.text(Asks::Column).unwrap_or_default().to_owned();
+    let named = |(entity, column): &&(String, String)| typed == *column || typed == format!("{entity}.{column}");
+    let found = columns.iter().find(named).cloned();
+    if found.is_none() {
+        form.problem = Some(format!("{typed} is none of the masked columns of this case"));
+        form.focus = form.fields.iter().position(|f| f.asks == Asks::Column);
+    }
+    found
+}
+
 /// Sends what the form says, or says what is missing.
 pub fn submit(model: &mut Model, out: &mut Vec<Effect>) {
     let Some(form) = model.form_mut() else { return };
@@ -585,22 +597,15 @@ pub fn submit(model: &mut Model, out: &mut Vec<Effect>) {
             case,
             reason: own(Asks::Reason).unwrap_or_default(),
         },
-        Act::Unmask(columns) => {
-            let typed = own(Asks::Column).unwrap_or_default();
-            let named =
-                |(entity, column): &&(String, String)| typed == *column || typed == format!("{entity}.{column}");
-            let Some((entity, column)) = columns.iter().find(named) else {
-                form.problem = Some(format!("{typed} is none of the masked columns of this case"));
-                form.focus = form.fields.iter().position(|f| f.asks == Asks::Column);
-                return;
-            };
-            Deed::Unmask {
+        Act::Unmask(columns) => match unmasking(form, &columns) {
+            Some((entity, column)) => Deed::Unmask {
                 case,
-                entity: entity.clone(),
-                column: column.clone(),
-                reason: own(Asks::Reason).unwrap_or_default(),
-            }
-        }
+                entity,
+                column,
+                reason: form.text(Asks::Reason).unwrap_or_default().to_owned(),
+            },
+            None => return,
+        },
         Act::Note => Deed::Note {
             case,
             text: own(Asks::Text).unwrap_or_default(),
