@@ -37,6 +37,7 @@ const CALLS: [(&str, &[&str]); 3] = [
             "start_effect",
             "turn_bulk",
             "undo",
+            "unmask",
             "write_paper",
         ],
     ),

@@ -186,6 +186,22 @@ BEGIN
     END IF;
 END $$;
 
+-- A lead opens the case again: what has not left does not leave any more, and of what only the receiver could tell, the
+-- lead's word counts. False where the same can still be done again, to know.
+CREATE FUNCTION give_effect_up(a act, decision text, why text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    e kept_effects := effect_of(decision);
+BEGIN
+    IF e.state = 'queued' THEN
+        PERFORM set_course(a, e.key, 'cancelled', why);
+    ELSIF e.state = 'unknown' AND e.does = 'http' THEN
+        PERFORM set_course(a, e.key, 'failed', 'http: did not take place, a lead says: ' || why);
+    ELSIF e.state IN ('running', 'unknown') THEN
+        RETURN false;
+    END IF;
+    RETURN true;
+END $$;
+
 -- At another restore of the incident: what was to be written into the database before is not written into this one. Its
 -- cases are open again.
 CREATE FUNCTION forget_effects(a act) RETURNS void LANGUAGE plpgsql AS $$

@@ -158,11 +158,11 @@ BEGIN
     PERFORM refuse_held_by_others(a, c.id, c.no);
     IF c.state = 'open' THEN
         PERFORM refuse(format('%s is open', c.id));
-    ELSIF c.state = 'unconfirmed' THEN
+    ELSIF NOT give_effect_up(a, c.decision, args->>'reason') THEN
         PERFORM refuse(format('%s is unconfirmed: nobody knows yet whether its effect took place', c.id),
             format('`restitch prove %s` reads it back first', c.id));
     END IF;
-    IF (effect_of(c.decision)).state IN ('queued', 'running', 'unknown') THEN
+    IF EXISTS (SELECT 1 FROM kept_effects e WHERE e.of = c.decision AND e.state IN ('queued', 'running', 'unknown')) THEN
         PERFORM refuse(format('the effect of %s is still on its way', c.id), '`restitch undo` takes it back before it leaves');
     END IF;
     PERFORM open_again(c.no, false);
@@ -170,6 +170,15 @@ BEGIN
     RETURN to_jsonb('open'::text);
 END $$;
 
+-- Nothing changes but the trail, which has who saw what of a masked field, and why.
+CREATE FUNCTION do_unmask(a act, args jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM case_no(a, args->>'case');
+    PERFORM audit(a, 'unmask', args->>'case', NULL, NULL, 'ok', args->>'why');
+    RETURN 'null';
+END $$;
+
+SELECT publish('unmask', 'restitch_operator');
 SELECT publish('reopen', 'restitch_lead', 'to open a case again');
 SELECT publish('done', 'restitch_operator');
 SELECT publish('note', 'restitch_operator');
