@@ -3,7 +3,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `clock` | from when on a loss is possible, what is lost already: arithmetic, told everything |
-//! | [`file`] | the rescue file, which survives a crash at any byte |
+//! | [`mod@file`] | the rescue file, which survives a crash at any byte |
 //! | [`follow`] | reads offsets, settings and messages from the brokers, and goes on doing so |
 //! | `journal` | what a release is about to do, and what it did |
 //! | [`order`] | in which order rescued messages go back |
