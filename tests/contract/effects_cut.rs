@@ -161,7 +161,7 @@ fn a_line_cut_at_any_message_leaves_a_decision_done_once_or_not_at_all() {
         }
     }
     let landed = line.lock().unwrap().landed;
-    // A process id with fewer digits than that of the recorded run ends the last message of a direction a byte earlier.
+    // Once 126 of 127 landed, and why the one did not is not known: a shorter last message than recorded would explain it.
     assert!(landed <= cuts && landed + 2 >= cuts, "{landed} of {cuts} cuts landed");
     assert!(cuts > 40 && not_done > 20, "{cuts} cuts, {not_done} not done");
     assert!(
