@@ -80,5 +80,6 @@ fn wait(id: &str, line: &EffectLine) {
         line.does,
         time::format(line.leaves_at)
     ));
+    // Time is the subject: the grace before it leaves.
     thread::sleep(Duration::from_micros(left));
 }

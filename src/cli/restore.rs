@@ -136,6 +136,7 @@ fn watch(context: &mut Context<'_>, config: &Config) -> Result<u8> {
         if let Some(ended) = watch.ended() {
             return ended.map(|()| DONE);
         }
+        // A poll: AWS tells nothing by itself.
         std::thread::sleep(pause);
     }
 }

@@ -187,7 +187,7 @@ fn the_position_of_a_message_is_its_partition_and_offset() {
     kafka().send(&name, 0, "none", &[("x", Some("nonsense"))]);
     let ran = world.run(&["scan"]).ended(1);
     ran.says(&["0:2: ", "1 of 5 lines are malformed"]);
-    // Nothing was committed, and no group is left behind; other tests read the broker under the group `test`.
+    // Nothing was committed, and no group is left behind; the reader of `effects_sent` has the group `test`.
     assert_eq!(kafka().groups().iter().find(|g| *g != "test"), None);
 }
 

@@ -34,6 +34,7 @@ pub fn run(shared: &Shared) -> Result<()> {
             view: Box::new(watch.view().clone()),
             preflight: preflight.clone().map(Box::new),
         });
+        // A poll: AWS tells nothing by itself.
         thread::sleep(pause);
     }
 }

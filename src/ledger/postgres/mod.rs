@@ -307,6 +307,7 @@ impl Postgres {
                 }
                 other => return Err(other.told(&self.place)),
             }
+            // Nothing tells when a server answers again: it is asked, each time a little later.
             thread::sleep(pause(attempt));
         }
         Err(unconfirmed(lost.as_deref().unwrap_or_default(), &self.place))
