@@ -8,19 +8,14 @@ use serde_json::Value as Json;
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// A running moto; a watcher stops it when this process ends.
+/// A running moto, one a test: what one restores there would be taken for another's. A watcher stops it when this
+/// process ends.
 struct Moto {
     url: String,
     bin: PathBuf,
     _watcher: Child,
-}
-
-fn moto() -> &'static Moto {
-    static MOTO: OnceLock<Moto> = OnceLock::new();
-    MOTO.get_or_init(Moto::start)
 }
 
 /// Where `tests/run` puts it.
@@ -107,7 +102,7 @@ fn restored(found: &Json) -> &Json {
 
 #[test]
 fn the_printed_command_restores_what_it_says_and_the_watch_sees_it() {
-    let moto = moto();
+    let moto = Moto::start();
     let key = moto.aws("kms create-key");
     let key = key["KeyMetadata"]["Arn"].as_str().unwrap();
     moto.aws(&format!(
@@ -172,7 +167,7 @@ fn the_printed_command_restores_what_it_says_and_the_watch_sees_it() {
 
 #[test]
 fn aws_knows_every_argument_of_every_printed_line() {
-    let moto = moto();
+    let moto = Moto::start();
     let site = Site::new();
     {
         let mut world = site.peer.world();
