@@ -313,14 +313,14 @@ pub(super) fn read_source(
     };
     let mut fold = begin(Rules { versions });
     let failed = AtomicBool::new(false);
-    let turns = Turns::new(fold.in_order());
+    let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let turns = Turns::new(fold.in_order(), threads);
     let worker = || {
         let mut worker = Worker::new(input, sieve, (ix, log, versions), &fold);
         let result = worker.run(source, progress, &failed, &turns);
         failed.fetch_or(result.is_err(), Ordering::Relaxed);
         (worker.found, worker.ctx.unknown(), result)
     };
-    let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let results: Vec<_> = thread::scope(|scope| {
         let handles: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
         handles.into_iter().map(thread::ScopedJoinHandle::join).collect()
@@ -402,7 +402,7 @@ impl<'i> Worker<'i> {
         let _stop = turns.stop_others();
         while let Some(turn) = turns.take(|| source.next(&mut block))? {
             self.block(&block, source);
-            turns.in_turn(turn, || self.fold.fold(&mut self.batch));
+            turns.in_turn(turn, &mut self.batch, |batch| self.fold.fold(batch));
             if progress.is_cancelled() || failed.load(Ordering::Relaxed) {
                 break;
             }

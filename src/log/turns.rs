@@ -1,13 +1,20 @@
 //! Blocks that are decoded side by side and folded one after the other, in their order.
 
+use super::fold::Batch;
 use crate::domain::Result;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Batches that may wait for one before them, for each thread. With none a reader that the system lets wait would stop
+/// all others; more would only take memory.
+const PARKED: usize = 2;
 
 /// Whose turn it is.
 #[derive(Debug)]
 pub(super) struct Turns {
     /// Off: everybody goes at once.
     on: bool,
+    most: usize,
     next: Mutex<u64>,
     now: Mutex<Now>,
     changed: Condvar,
@@ -16,14 +23,20 @@ pub(super) struct Turns {
 #[derive(Debug, Default)]
 struct Now {
     turn: u64,
+    /// Somebody folds.
+    busy: bool,
     /// Somebody will never take their turn.
     stopped: bool,
+    parked: BTreeMap<u64, Batch>,
+    /// Empty ones.
+    spare: Vec<Batch>,
 }
 
 impl Turns {
-    pub fn new(on: bool) -> Self {
+    pub fn new(on: bool, threads: usize) -> Self {
         Self {
             on,
+            most: threads * PARKED,
             next: Mutex::default(),
             now: Mutex::default(),
             changed: Condvar::new(),
@@ -46,26 +59,44 @@ impl Turns {
         Ok(read?.then_some(turn))
     }
 
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn stop(&self) {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner).stopped = true;
+        self.now().stopped = true;
         self.changed.notify_all();
     }
 
-    /// Does this when all turns before were taken.
-    pub fn in_turn(&self, turn: u64, act: impl FnOnce()) {
+    /// Does this with the batch when all turns before were taken; whoever folds just then does it for others too. The
+    /// batch is an empty one afterwards.
+    pub fn in_turn(&self, turn: u64, batch: &mut Batch, fold: impl Fn(&mut Batch)) {
         if !self.on {
-            return act();
+            return fold(batch);
         }
-        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = |now: &mut Now| now.turn != turn && !now.stopped;
-        let now = self
-            .changed
-            .wait_while(now, waiting)
-            .unwrap_or_else(PoisonError::into_inner);
-        drop(now);
-        act();
-        self.now.lock().unwrap_or_else(PoisonError::into_inner).turn = turn + 1;
-        self.changed.notify_all();
+        let mut now = self.now();
+        // The one whose turn it is never waits, so the others do not wait for ever.
+        while now.turn != turn && now.parked.len() >= self.most && !now.stopped {
+            now = self.changed.wait(now).unwrap_or_else(PoisonError::into_inner);
+        }
+        let empty = now.spare.pop().unwrap_or_default();
+        now.parked.insert(turn, std::mem::replace(batch, empty));
+        if now.busy {
+            return;
+        }
+        now.busy = true;
+        while let Some(mut next) = {
+            let at = now.turn;
+            now.parked.remove(&at)
+        } {
+            drop(now);
+            fold(&mut next);
+            now = self.now();
+            now.turn += 1;
+            now.spare.push(next);
+            self.changed.notify_all();
+        }
+        now.busy = false;
     }
 
     /// When a thread is done, for whatever reason, nobody waits for it any more.

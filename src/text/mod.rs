@@ -125,22 +125,16 @@ impl<'a> Safe<'a> {
         let mut lines = Vec::new();
         let mut line = String::new();
         let mut used = 0;
-        for word in self.0.split_word_bounds() {
-            let wide = Safe(Cow::Borrowed(word)).width();
-            if used + wide <= width {
-                line.push_str(word);
-                used += wide;
-                continue;
-            }
-            if used > 0 {
+        // At spaces only: a mark belongs to the word before it.
+        for word in self.0.split_inclusive(' ') {
+            let text = word.trim_end_matches(' ');
+            let wide = Safe(Cow::Borrowed(text)).width();
+            if used + wide > width && used > 0 {
                 lines.push(Safe(Cow::Owned(line.trim_end().to_owned())));
                 line.clear();
                 used = 0;
             }
-            if word.trim().is_empty() {
-                continue;
-            }
-            for g in word.graphemes(true) {
+            for g in text.graphemes(true) {
                 let wide = usize::from(g.cell_width());
                 if used + wide > width && used > 0 {
                     lines.push(Safe(Cow::Owned(std::mem::take(&mut line))));
@@ -148,6 +142,10 @@ impl<'a> Safe<'a> {
                 }
                 line.push_str(g);
                 used += wide;
+            }
+            if text.len() < word.len() && used < width {
+                line.push(' ');
+                used += 1;
             }
         }
         if used > 0 || lines.is_empty() {

@@ -135,7 +135,10 @@ fn cuts_between_letters_and_says_so() {
     assert_eq!(Safe::id("order:12345678901234567").clip_start(8).as_str(), "…1234567");
     let wrapped = Safe::ours("advice: decide SFO-77 first").wrap(12);
     let wrapped: Vec<&str> = wrapped.iter().map(Safe::as_str).collect();
-    assert_eq!(wrapped, ["advice:", "decide SFO-", "77 first"]);
+    assert_eq!(wrapped, ["advice:", "decide", "SFO-77 first"]);
+    let wrapped = Safe::ours("the log has it: re-create it").wrap(14);
+    let wrapped: Vec<&str> = wrapped.iter().map(Safe::as_str).collect();
+    assert_eq!(wrapped, ["the log has", "it: re-create", "it"]);
     assert_eq!(Safe::ours("").wrap(5).len(), 1);
     assert_eq!(Safe::of("aaaaaaaaaa").wrap(4).len(), 3);
 }

@@ -1,5 +1,7 @@
 //! Decimals of any length as text: equal when the numbers are, whatever the scale or exponent.
 
+use std::fmt::Write as _;
+
 /// A canonical spelling: sign, digits without leading or trailing zeros, and the power of ten they are worth. `NaN` and
 /// the infinities, which PostgreSQL's `numeric` knows, spell themselves. `None` where the text is no number.
 pub fn canonical(text: &str) -> Option<String> {
@@ -9,10 +11,12 @@ pub fn canonical(text: &str) -> Option<String> {
         b'+' => (false, &text[1..]),
         _ => (false, text),
     };
-    match rest.to_ascii_lowercase().as_str() {
-        "nan" => return Some("NaN".to_owned()),
-        "infinity" | "inf" => return Some(if negative { "-Infinity" } else { "Infinity" }.to_owned()),
-        _ => {}
+    if rest.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        return match rest.to_ascii_lowercase().as_str() {
+            "nan" => Some("NaN".to_owned()),
+            "infinity" | "inf" => Some(if negative { "-Infinity" } else { "Infinity" }.to_owned()),
+            _ => None,
+        };
     }
     let (mantissa, exponent) = match rest.find(['e', 'E']) {
         Some(at) => (&rest[..at], rest[at + 1..].parse::<i64>().ok()?),
@@ -22,15 +26,27 @@ pub fn canonical(text: &str) -> Option<String> {
     if whole.len() + fraction.len() == 0 || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let digits = format!("{whole}{fraction}");
-    let digits = digits.trim_start_matches('0');
-    if digits.is_empty() {
+    // One string, made in place: a preview comes here for every number of the log.
+    let mut out = String::with_capacity(text.len() + 8);
+    if negative {
+        out.push('-');
+    }
+    let sign = out.len();
+    let whole = whole.trim_start_matches('0');
+    out.push_str(whole);
+    out.push_str(if whole.is_empty() {
+        fraction.trim_start_matches('0')
+    } else {
+        fraction
+    });
+    if out.len() == sign {
         return Some("0".to_owned());
     }
-    let significant = digits.trim_end_matches('0');
-    let exponent =
-        exponent - i64::try_from(fraction.len()).ok()? + i64::try_from(digits.len() - significant.len()).ok()?;
-    Some(format!("{}{significant}e{exponent}", if negative { "-" } else { "" }))
+    let digits = out.len();
+    out.truncate(out.trim_end_matches('0').len());
+    let exponent = exponent - i64::try_from(fraction.len()).ok()? + i64::try_from(digits - out.len()).ok()?;
+    write!(out, "e{exponent}").ok()?;
+    Some(out)
 }
 
 /// The text that PostgreSQL's `numeric` writes for this input: no exponent, no leading zeros, the scale as given.
