@@ -57,12 +57,10 @@ pub fn decide(model: &mut Model, choice: &Choice) {
         Way::Reversible | Way::Compensable => Confirm::Yes,
     };
     let key = format!("{}-{}", model.setup.session, model.deeds + 1);
-    let fence = loaded
-        .file
-        .claim
-        .as_ref()
-        .filter(|c| c.by == model.setup.who)
-        .map(|c| c.fence);
+    let claim = loaded.file.claim.as_ref();
+    let fence = claim.filter(|c| c.by == model.setup.who).map(|c| c.fence);
+    // Then it is claimed with the decision: nobody should have to find that out after writing a reason.
+    let free = claim.is_none();
     let mut form = form(
         &found.id,
         format!("{} {}", verb.name(), found.label),
@@ -72,7 +70,7 @@ pub fn decide(model: &mut Model, choice: &Choice) {
             key,
         },
         confirm.clone(),
-        "apply",
+        if free { "claim it and apply" } else { "apply" },
     );
     form.lines = vec![choice.what.clone()];
     form.lines
@@ -646,6 +644,11 @@ pub fn submit(model: &mut Model, out: &mut Vec<Effect>) {
             return;
         }
     };
+    if let Deed::Decide(decide) = &deed
+        && decide.fence.is_none()
+    {
+        send(model, Deed::Claim(vec![decide.case.clone()]), out);
+    }
     let number = send(model, deed, out);
     if let Some(form) = model.form_mut() {
         form.sent = Some(number);

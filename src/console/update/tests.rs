@@ -369,6 +369,20 @@ fn a_case_is_claimed_decided_and_left() {
 }
 
 #[test]
+fn deciding_a_case_that_nobody_holds_claims_it_first() {
+    let mut run = Run::new();
+    run.keys("j<enter>ak");
+    assert_eq!(run.model.form_mut().unwrap().yes, "claim it and apply");
+    run.keys("1y");
+    let [Deed::Claim(claimed), Deed::Decide(decide)] = &run.deeds[..] else {
+        panic!("{:?}", run.deeds)
+    };
+    assert_eq!((claimed[0].as_str(), decide.case.as_str()), ("order:41", "order:41"));
+    assert_eq!(decide.fence, None);
+    assert!(run.model.is_mine("order:41"));
+}
+
+#[test]
 fn a_chain_is_claimed_and_given_back_whole() {
     let mut run = Run::new();
     run.keys("c");

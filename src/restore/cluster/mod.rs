@@ -3,6 +3,7 @@
 //! `follow` keeps one kind of object up to date, `queues` reads the orchestration queues of the restored database, `keep`
 //! sets the phases. What a reading says of them is [`crate::domain::cluster`].
 
+mod api;
 mod follow;
 mod keep;
 mod queues;
@@ -13,11 +14,9 @@ use crate::domain::time::Clock;
 use crate::domain::{Error, Result};
 pub use follow::Patience;
 use follow::Told;
-use k8s_openapi::api::apps::v1::Deployment as ApiDeployment;
-use k8s_openapi::api::core::v1::Pod as ApiPod;
 pub use keep::Keeper;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Client, ResourceExt as _};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -74,8 +73,8 @@ pub async fn watch(
     let client = client(cluster).await?;
     let (pods_in, mut pods_out) = mpsc::channel(64);
     let (deployments_in, mut deployments_out) = mpsc::channel(64);
-    let pods: Api<ApiPod> = Api::namespaced(client.clone(), &cluster.namespace);
-    let deployments: Api<ApiDeployment> = Api::namespaced(client, &cluster.namespace);
+    let pods = api::pods(client.clone(), &cluster.namespace);
+    let deployments = api::deployments(client, &cluster.namespace);
     let (asked_in, mut asked_out) = mpsc::channel(1);
     let tasks = [
         tokio::spawn(follow::follow(pods, patience, pods_in)),
@@ -118,8 +117,8 @@ pub async fn look(config: &Config, now: i64) -> Result<Reading> {
         return Err(Error::usage("no cluster is configured").at("[cluster]"));
     };
     let client = client(cluster).await?;
-    let pods: Api<ApiPod> = Api::namespaced(client.clone(), &cluster.namespace);
-    let deployments: Api<ApiDeployment> = Api::namespaced(client, &cluster.namespace);
+    let pods = api::pods(client.clone(), &cluster.namespace);
+    let deployments = api::deployments(client, &cluster.namespace);
     let patience = Patience::default();
     let failed = |why: String| Error::failed(why).at(format!("[cluster] namespace {}", cluster.namespace));
     let mut seen = Seen::new(cluster);
@@ -235,8 +234,8 @@ impl<T: kube::Resource> Kind<T> {
 }
 
 struct Seen {
-    pods: Kind<ApiPod>,
-    deployments: Kind<ApiDeployment>,
+    pods: Kind<api::Pod>,
+    deployments: Kind<api::Deployment>,
     asked: Asked,
     knows: Knows,
 }
@@ -278,31 +277,31 @@ impl Seen {
 }
 
 /// Kubernetes documentation, Pod Lifecycle: the two phases in which no container runs or will run again.
-fn is_over(pod: &ApiPod) -> bool {
+fn is_over(pod: &api::Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
     matches!(phase, Some("Succeeded" | "Failed"))
 }
 
-fn pod(pod: &ApiPod) -> Pod {
+fn pod(pod: &api::Pod) -> Pod {
     let status = pod.status.as_ref();
-    let conditions = status.and_then(|s| s.conditions.as_deref()).unwrap_or_default();
+    let ready = |c: &api::Condition| c.kind == "Ready" && c.status == "True";
     let since = status
         .and_then(|s| s.start_time.as_ref())
         .or(pod.metadata.creation_timestamp.as_ref());
     Pod {
         name: pod.name_any(),
         since: since.map(|at| at.0.as_microsecond()),
-        ready: conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True"),
+        ready: status.is_some_and(|s| s.conditions.iter().flatten().any(ready)),
     }
 }
 
-fn pod_labels(deployment: &ApiDeployment) -> &BTreeMap<String, String> {
+fn pod_labels(deployment: &api::Deployment) -> &BTreeMap<String, String> {
     static NONE: BTreeMap<String, String> = BTreeMap::new();
     let template = deployment.spec.template.metadata.as_ref();
     template.and_then(|m| m.labels.as_ref()).unwrap_or(&NONE)
 }
 
-fn deployment(deployment: &ApiDeployment, cluster: &ClusterConfig) -> Deployment {
+fn deployment(deployment: &api::Deployment, cluster: &ClusterConfig) -> Deployment {
     let labels = [deployment.labels(), pod_labels(deployment)];
     let has = |selector: &Option<crate::domain::cluster::Selector>| {
         selector.as_ref().is_some_and(|s| labels.iter().any(|l| s.fits(l)))
