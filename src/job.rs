@@ -14,7 +14,7 @@ use crate::domain::paper::{Paper, PaperKind};
 use crate::domain::preflight::Preflight;
 use crate::domain::progress::Progress;
 use crate::domain::progress::Stage;
-use crate::domain::queue::{Course, Decide, ScanCounts};
+use crate::domain::queue::{CaseFile, Course, Decide, ScanCounts};
 use crate::domain::ready::Ready;
 use crate::domain::schema::{Catalogue, ORDER};
 use crate::domain::{Error, Result, time};
@@ -167,34 +167,44 @@ pub fn why_not_resubmit(config: &Config, ledger: &Ledger, case: &str) -> Result<
     if offers.iter().any(|o| o.verb == Verb::Resubmit && o.refused.is_some()) {
         return Ok(None);
     }
-    let config = &with_ignores(config, ledger)?;
-    let label = &file.found.label;
-    let looked = runtime()?.block_on(async {
-        let database = restored(config)?;
-        match &database.url {
-            DbUrl::Sqlite(path) => prove::whereabouts(config, &mut Sqlite::open(path)?, &file).await,
-            DbUrl::Postgres { .. } => {
-                let mut server = Postgres::connect(&database, &config.scan).await?;
-                prove::whereabouts(config, &mut server, &file).await
-            }
-        }
-    });
-    Ok(match looked {
+    Ok(match order_of(config, ledger, &file) {
         Ok(None) => None,
-        Ok(Some(key)) => Some(
-            Error::refused(format!(
-                "resubmit {case}: {label} is there by now, as order {key}: it would be done twice"
-            ))
-            .cure("scan again: the case is out of date"),
+        Ok(Some(found)) => Some(
+            Error::refused(format!("resubmit {case}: {found}: it would be done twice"))
+                .cure("scan again: the case is out of date"),
         ),
         Err(error) => Some(
             Error::refused(format!(
-                "resubmit {case}: nobody knows whether {label} is there by now: {}",
-                error.what
+                "resubmit {case}: nobody knows whether {} is there by now: {}",
+                file.found.label, error.what
             ))
             .cure("it is sent only when the restored database says that it is not there"),
         ),
     })
+}
+
+/// Under which key the order of a case is in the restored database as it is at this moment, in words; `None` where it is
+/// not there.
+pub fn order_by_now(config: &Config, ledger: &Ledger, case: &str) -> Result<Option<String>> {
+    match ledger.case(case)? {
+        Some(file) => order_of(config, ledger, &file),
+        None => Ok(None),
+    }
+}
+
+fn order_of(config: &Config, ledger: &Ledger, file: &CaseFile) -> Result<Option<String>> {
+    let config = &with_ignores(config, ledger)?;
+    let found = runtime()?.block_on(async {
+        let database = restored(config)?;
+        match &database.url {
+            DbUrl::Sqlite(path) => prove::whereabouts(config, &mut Sqlite::open(path)?, file).await,
+            DbUrl::Postgres { .. } => {
+                let mut server = Postgres::connect(&database, &config.scan).await?;
+                prove::whereabouts(config, &mut server, file).await
+            }
+        }
+    })?;
+    Ok(found.map(|key| format!("{} is there by now, as order {key}", file.found.label)))
 }
 
 /// Carries out the effects that are due, all of them or those of these cases, and reads again what they did.

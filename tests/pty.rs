@@ -12,6 +12,8 @@
 mod demo;
 #[path = "pty/hostile.rs"]
 mod hostile;
+#[path = "pty/stories.rs"]
+mod stories;
 #[path = "pty/strain.rs"]
 mod strain;
 #[path = "pty/terminal.rs"]

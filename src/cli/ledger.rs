@@ -1,8 +1,10 @@
 //! `restitch ledger`
 
-use super::{Context, DONE};
+use super::{Context, DONE, complain};
+use crate::config::Effect;
 use crate::domain::Result;
 use crate::ledger;
+use crate::resolve::effects;
 use crate::text::Safe;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -38,9 +40,17 @@ impl OfLedger {
                 } else {
                     context.out.line(&Safe::of(&did))?;
                 }
+                // What is not made here and is missing there.
+                if effects::marker(&config).is_some()
+                    && let Err(error) = effects::ready(&config, &Effect::Sql)
+                {
+                    let cure = error.cure.as_deref().unwrap_or_default();
+                    complain(&format!("effects `sql`: {}: {cure}", error.what));
+                }
             }
             What::Grants => {
-                for line in ledger::grants(&config)?.lines() {
+                let grants = [Some(ledger::grants(&config)?), effects::marker(&config)];
+                for line in grants.iter().flatten().flat_map(|sql| sql.lines()) {
                     context.out.line(&Safe::of(line))?;
                 }
             }

@@ -5,10 +5,11 @@ use super::tree::Node;
 use crate::domain::Result;
 use crate::domain::case::Verb;
 use crate::domain::schema::nearest;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// `[approve]`: what waits for another person.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approve {
     /// Decisions of these verbs.
     pub verbs: Vec<Verb>,
@@ -25,6 +26,26 @@ impl Approve {
     /// Whether a bulk of this verb over so many cases does.
     pub fn needs_for_bulk(&self, verb: Verb, cases: usize) -> bool {
         self.needs(verb) || self.bulk.is_some_and(|most| cases >= most)
+    }
+
+    /// Makes what the other names wait as well.
+    pub fn add(&mut self, other: &Self) {
+        for verb in &other.verbs {
+            if !self.needs(*verb) {
+                self.verbs.push(*verb);
+            }
+        }
+        self.bulk = match (self.bulk, other.bulk) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+
+    /// `another person approves: cancel, resubmit, bulks of 20 cases or more`
+    pub fn words(&self) -> String {
+        let mut what: Vec<String> = self.verbs.iter().map(|v| v.name().to_owned()).collect();
+        what.extend(self.bulk.map(|most| format!("bulks of {most} cases or more")));
+        format!("another person approves: {}", what.join(", "))
     }
 }
 
@@ -192,6 +213,22 @@ mod tests {
         assert!(approve.needs_for_bulk(Verb::Cancel, 1) && approve.needs_for_bulk(Verb::Keep, 20));
         assert!(!approve.needs_for_bulk(Verb::Keep, 19));
         assert!(!Approve::default().needs_for_bulk(Verb::Cancel, 100_000));
+    }
+
+    #[test]
+    fn two_policies_together_are_the_stricter() {
+        let of = |verbs: &[Verb], bulk| Approve {
+            verbs: verbs.to_vec(),
+            bulk,
+        };
+        let mut approve = of(&[Verb::Cancel], Some(20));
+        approve.add(&of(&[Verb::Cancel, Verb::Keep], Some(5)));
+        assert_eq!(approve, of(&[Verb::Cancel, Verb::Keep], Some(5)));
+        approve.add(&Approve::default());
+        assert_eq!(
+            approve.words(),
+            "another person approves: cancel, keep, bulks of 5 cases or more"
+        );
     }
 
     #[test]

@@ -390,6 +390,8 @@ pub struct LedgerConfig {
     pub shared_login: bool,
     /// A PostgreSQL ledger in the database that is being restored.
     pub inside_restored: bool,
+    /// Where decisions that were asked for wait for their answers; `None`: below the user's state folder. No key sets it.
+    pub decisions: Option<PathBuf>,
 }
 
 impl Default for LedgerConfig {
@@ -398,6 +400,7 @@ impl Default for LedgerConfig {
             database: Database::at(DbUrl::Sqlite(PathBuf::from("restitch.db"))),
             shared_login: false,
             inside_restored: false,
+            decisions: None,
         }
     }
 }

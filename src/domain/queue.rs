@@ -190,6 +190,20 @@ pub struct EffectLine {
     pub outcome: Option<String>,
 }
 
+/// An effect with whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CaseEffect {
+    /// The cases that it is about, the one that was decided first.
+    pub cases: Vec<String>,
+    /// What was decided.
+    pub verb: Verb,
+    /// Who decided.
+    pub by: String,
+    /// The effect itself.
+    #[serde(flatten)]
+    pub line: EffectLine,
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
 fn rfc3339<S: serde::Serializer>(at: &i64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&time::format(*at))

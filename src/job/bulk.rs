@@ -48,7 +48,8 @@ pub fn sift(config: &Config, ledger: &Ledger, scope: &Scope, ask: BulkAsk) -> Re
             Some(why) => sifted.excluded.push(Excluded { case: id, label, why }),
         }
     }
-    let approve: &Approve = &config.approve;
+    let mut approve: Approve = config.approve.clone();
+    approve.add(ledger.approve());
     sifted.waits = approve.needs_for_bulk(sifted.ask.verb, sifted.taken.len());
     Ok(sifted)
 }

@@ -20,6 +20,20 @@ pub(super) struct Deed<'a> {
     pub why: Option<&'a str>,
 }
 
+impl<'a> Deed<'a> {
+    /// A deed on a case.
+    pub const fn on(action: &'a str, case: &'a str) -> Self {
+        Self {
+            action,
+            case: Some(case),
+            verb: None,
+            key: None,
+            outcome: "",
+            why: None,
+        }
+    }
+}
+
 /// A stored line, whole: also what `audit list` does not print but the hash covers.
 struct Line {
     seq: i64,

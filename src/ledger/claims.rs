@@ -205,11 +205,7 @@ impl Act for TakeOver<'_> {
     const NAME: &'static str = "takeover";
 
     fn deed(&self) -> Deed<'_> {
-        Deed {
-            action: "takeover",
-            case: Some(self.case),
-            ..Deed::default()
-        }
+        Deed::on("takeover", self.case)
     }
 
     fn on_sqlite(&self, tx: &Tx<'_>) -> Res<Claim> {

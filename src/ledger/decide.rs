@@ -63,7 +63,7 @@ impl Ledger {
     /// Where its verb needs another person's approval it is written down and waits ([`Ledger::paper`] under its key), and
     /// the case stays as it is.
     pub fn decide(&mut self, d: &Decide) -> Result<Answer> {
-        self.decide_once(d, false)
+        self.decide_once(d, None)
     }
 
     /// As [`Ledger::decide`], on a case of a bulk: where the verb needs approval, the bulk as a whole must have it.
@@ -72,10 +72,10 @@ impl Ledger {
         if needs && self.paper(bulk)?.is_none_or(|p| p.state != PaperState::Signed) {
             return Err(self.refuse_decision(d, Error::refused(format!("nobody approved the bulk {bulk}"))));
         }
-        self.decide_once(d, true)
+        self.decide_once(d, Some(bulk))
     }
 
-    fn decide_once(&mut self, d: &Decide, approved: bool) -> Result<Answer> {
+    fn decide_once(&mut self, d: &Decide, bulk: Option<&str>) -> Result<Answer> {
         let verb = well_formed(d)?;
         let deed = Deed {
             action: "decide",
@@ -99,13 +99,14 @@ impl Ledger {
                     None => self.here.plan(at, d, verb).map(Ok),
                 }
             });
-            let plan = match planned {
+            let mut plan = match planned {
                 Ok(Ok(plan)) => plan,
                 Ok(Err(answer)) => return Ok(answer),
                 Err(error) if error.kind == ErrorKind::Refused => return Err(self.refuse(deed, error)),
                 Err(error) => return Err(error),
             };
-            if !approved && self.here.approve.needs(verb) {
+            plan.bulk = bulk.map(str::to_owned);
+            if bulk.is_none() && self.here.approve.needs(verb) {
                 self.ask(d, verb, &plan)?;
                 let was = plan.seen.first().and_then(|s| s.was.as_ref());
                 return Ok(vec![(d.case.clone(), was.map_or(State::Open, |w| w.state))]);
@@ -149,6 +150,7 @@ impl Act for Plan {
 
     fn on_sqlite(&self, tx: &Tx<'_>) -> Res<Self::Answer> {
         tx.require_operator()?;
+        tx.require_approval(self)?;
         self.write_for(tx, &tx.who.user)
     }
 }

@@ -5,9 +5,9 @@ use super::audit::Deed;
 use super::fault::Res;
 use super::sqlite::Tx;
 use super::store::{Act, Row, Snapshot};
-use super::{Ledger, decide::new_key};
+use super::{Beside, Ledger, Place, Store, decide::new_key};
 use crate::domain::case::{State, Verb};
-use crate::domain::queue::{Course, EffectLine};
+use crate::domain::queue::{CaseEffect, Course, EffectLine};
 use crate::domain::{Error, Result};
 use crate::resolve::effects::plan::Plan;
 use rusqlite::{OptionalExtension, params};
@@ -132,20 +132,20 @@ fn line(at: &dyn Snapshot, decision: &str) -> Res<Option<EffectLine>> {
 
 /// An effect starts.
 #[derive(Debug, Serialize)]
-struct Start<'a> {
-    key: &'a str,
+pub(super) struct Start<'a> {
+    pub key: &'a str,
     /// Microseconds.
-    lease: i64,
+    pub lease: i64,
     /// Whether it may be tried once more where nobody knows what came of it.
-    again: bool,
+    pub again: bool,
 }
 
 /// What came of an effect.
 #[derive(Debug, Serialize)]
-struct End<'a> {
-    key: &'a str,
-    state: Course,
-    words: &'a str,
+pub(super) struct End<'a> {
+    pub key: &'a str,
+    pub state: Course,
+    pub words: &'a str,
 }
 
 impl Ledger {
@@ -156,6 +156,33 @@ impl Ledger {
                 &format!("{PENDING} AND e.attempt = ?2 ORDER BY e.leaves_at, e.key"),
                 &[at.incident().into(), self.here.attempt.into()],
                 read,
+            )
+        })
+    }
+
+    /// All effects of the incident, over or not, in the order in which they leave.
+    pub fn effects(&self) -> Result<Vec<CaseEffect>> {
+        self.read(|at| {
+            at.all(
+                "SELECT e.key, e.of, e.does, e.state, e.leaves_at, e.ended_at, e.outcome, e.cases, d.verb, d.by
+                 FROM effects e JOIN decisions d ON d.key = e.of WHERE e.incident = ?1 ORDER BY e.leaves_at, e.key",
+                &[at.incident().into()],
+                |r| {
+                    Ok(CaseEffect {
+                        cases: r.json(7)?,
+                        verb: Verb::of_name(r.text(8)?).unwrap_or(Verb::Keep),
+                        by: r.own(9)?,
+                        line: EffectLine {
+                            key: r.own(0)?,
+                            undoes: r.text(0)? != r.text(1)?,
+                            does: r.own(2)?,
+                            state: Course::of_name(r.text(3)?).unwrap_or(Course::Unknown),
+                            leaves_at: r.int(4)?,
+                            ended_at: r.get_int(5)?,
+                            outcome: r.own_or_null(6)?,
+                        },
+                    })
+                },
             )
         })
     }
@@ -175,6 +202,22 @@ impl Ledger {
             again,
             lease: i64::try_from(lease.as_micros()).unwrap_or(i64::MAX),
         })
+    }
+
+    /// The database in which the ledger stands, and the login; `None` where it stands in a file.
+    pub fn whereabouts(&self) -> Result<Option<Place>> {
+        match &self.store {
+            Store::Sqlite(_) => Ok(None),
+            Store::Postgres(postgres) => postgres.whereabouts(&self.here).map_err(|e| self.told(e)),
+        }
+    }
+
+    /// What to say of an effect that has not begun, in the transaction that writes its rows, should that be one in the
+    /// ledger's own database; `None` where there is none.
+    pub fn beside(&self, effect: &Pending, words: &str) -> Result<Option<Beside>> {
+        let place = self.whereabouts()?;
+        let beside = place.map(|place| Beside::new(place, &self.here, effect, words));
+        beside.transpose().map_err(|e| self.told(e))
     }
 
     /// Notes what came of an effect: `Done`, `Failed` (surely not done) or `Unknown`; and how its cases stand now. One that

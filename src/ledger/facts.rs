@@ -3,6 +3,7 @@
 use super::Ledger;
 use super::audit::Deed;
 use super::fault::Res;
+use super::policy::refuse_policy;
 use super::sqlite::Tx;
 use super::store::Act;
 use crate::domain::{Error, Result};
@@ -66,6 +67,7 @@ impl Act for KeepFact<'_> {
     }
 
     fn on_sqlite(&self, tx: &Tx<'_>) -> Res<()> {
+        refuse_policy(self.name)?;
         if let Some(said) = self.said {
             tx.require_operator()?;
             tx.audit(Deed {

@@ -20,6 +20,7 @@
 //! | `once` | facts that count once |
 //! | `papers` | what people sign: decisions that wait for another person, hand-overs, the end |
 //! | `ignores` | columns that people ignore |
+//! | `policy` | what takes another person, whatever a configuration says |
 //! | `place` | where a case stands in the queue |
 //! | `follow` | which findings are new after a decision |
 //! | `sqlite` | the file, its rights and versions |
@@ -43,6 +44,7 @@ mod papers;
 mod phases;
 mod place;
 mod plan;
+mod policy;
 mod postgres;
 mod reopen;
 mod rows;
@@ -71,6 +73,7 @@ pub use papers::asked;
 pub use phases::Asker;
 pub(crate) use plan::hex;
 use postgres::Postgres;
+pub use postgres::{Beside, Place};
 use sqlite::Sqlite;
 use std::path::Path;
 use store::{Act, Snapshot};
@@ -156,6 +159,7 @@ impl Ledger {
         if let (Store::Postgres(postgres), false) = (&mut ledger.store, readonly) {
             postgres.resume(&ledger.here)?;
         }
+        ledger.settle_policy()?;
         Ok(ledger)
     }
 

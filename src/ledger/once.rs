@@ -3,6 +3,7 @@
 use super::Ledger;
 use super::audit::Deed;
 use super::fault::Res;
+use super::policy::refuse_policy;
 use super::sqlite::Tx;
 use super::store::Act;
 use crate::domain::{Error, Result};
@@ -37,6 +38,7 @@ impl Act for FirstFact<'_> {
 
     fn on_sqlite(&self, tx: &Tx<'_>) -> Res<bool> {
         tx.require_operator()?;
+        refuse_policy(self.name)?;
         let kept = tx.db.execute(
             "INSERT OR IGNORE INTO facts (incident, name, value) VALUES (?1, ?2, ?3)",
             (tx.incident, self.name, &self.value),

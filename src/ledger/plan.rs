@@ -36,6 +36,9 @@ pub(super) struct Plan {
     pub until: Option<i64>,
     /// The fence of the claim under which the screen was drawn.
     pub fence: Option<i64>,
+    /// The bulk that it is part of.
+    #[serde(default)]
+    pub bulk: Option<String>,
     /// What is decided, the case that was asked for first.
     pub cases: Vec<Decided>,
     /// What leaves restitch with it.
@@ -222,6 +225,7 @@ impl Here {
                 (until, _) => until,
             },
             fence: d.fence,
+            bulk: None,
             seen: seen.collect::<Res<_>>()?,
             cases,
             effect,

@@ -32,11 +32,7 @@ impl Act for Reopen<'_> {
     const NAME: &'static str = "reopen";
 
     fn deed(&self) -> Deed<'_> {
-        Deed {
-            action: "reopen",
-            case: Some(self.case),
-            ..Deed::default()
-        }
+        Deed::on("reopen", self.case)
     }
 
     fn on_sqlite(&self, tx: &Tx<'_>) -> Res<State> {

@@ -181,11 +181,7 @@ impl Act for Done<'_> {
     const NAME: &'static str = "done";
 
     fn deed(&self) -> Deed<'_> {
-        Deed {
-            action: "done",
-            case: Some(self.case),
-            ..Deed::default()
-        }
+        Deed::on("done", self.case)
     }
 
     fn on_sqlite(&self, tx: &Tx<'_>) -> Res<State> {
@@ -196,10 +192,7 @@ impl Act for Done<'_> {
         if let (State::Parked | State::Escalated, Some(key)) = (case.state, &case.key) {
             return self.answers(tx, &case, key);
         }
-        let does_itself = match &case.key {
-            Some(key) => tx.does_itself(key)?,
-            None => false,
-        };
+        let does_itself = case.key.as_ref().map_or(Ok(false), |key| tx.does_itself(key))?;
         if does_itself {
             return Err(Error::refused(format!("{id}: restitch does it itself"))
                 .cure("`restitch undo` takes it back as long as it has not left")
@@ -268,11 +261,7 @@ impl Act for Note<'_> {
     const NAME: &'static str = "note";
 
     fn deed(&self) -> Deed<'_> {
-        Deed {
-            action: "note",
-            case: Some(self.case),
-            ..Deed::default()
-        }
+        Deed::on("note", self.case)
     }
 
     fn on_sqlite(&self, tx: &Tx<'_>) -> Res<()> {
@@ -295,21 +284,14 @@ impl Act for Undo<'_> {
     const NAME: &'static str = "undo";
 
     fn deed(&self) -> Deed<'_> {
-        Deed {
-            action: "undo",
-            case: Some(self.case),
-            ..Deed::default()
-        }
+        Deed::on("undo", self.case)
     }
 
     fn on_sqlite(&self, tx: &Tx<'_>) -> Res<State> {
         tx.require_operator()?;
         let id = self.case;
         let case = tx.standing(id)?;
-        let wrote_rows = match &case.key {
-            Some(key) => tx.wrote_rows(key)?,
-            None => false,
-        };
+        let wrote_rows = case.key.as_ref().map_or(Ok(false), |key| tx.wrote_rows(key))?;
         let taken_back = match case.state {
             State::ToDo | State::Applied | State::Parked | State::Escalated => true,
             State::Proven => case.verb == Some(Verb::Keep) || wrote_rows,
@@ -357,11 +339,7 @@ impl Act for Prove<'_> {
     const NAME: &'static str = "prove";
 
     fn deed(&self) -> Deed<'_> {
-        Deed {
-            action: "prove",
-            case: Some(self.case),
-            ..Deed::default()
-        }
+        Deed::on("prove", self.case)
     }
 
     fn on_sqlite(&self, tx: &Tx<'_>) -> Res<State> {

@@ -34,11 +34,7 @@ impl Act for Unmask<'_> {
     const NAME: &'static str = "unmask";
 
     fn deed(&self) -> Deed<'_> {
-        Deed {
-            action: "unmask",
-            case: Some(self.case),
-            ..Deed::default()
-        }
+        Deed::on("unmask", self.case)
     }
 
     fn on_sqlite(&self, tx: &Tx<'_>) -> Res<()> {

@@ -20,6 +20,8 @@ pub struct Who {
 pub enum Role {
     /// May look.
     Viewer,
+    /// May also carry out what others decided: a process that nobody sits at. Only a PostgreSQL ledger has it.
+    Relay,
     /// May also claim and decide.
     Operator,
     /// May also take over, confirm and reopen.
@@ -31,6 +33,7 @@ impl Role {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",
+            Self::Relay => "relay",
             Self::Operator => "operator",
             Self::Lead => "lead",
         }

@@ -30,11 +30,42 @@ pub fn write(source: Source<'_>, to: &mut Sink<'_>) -> Result<()> {
     let mut list = List::begin("deeds", to)?;
     source.ledger.audit(&mut |line| list.entry(&json!(line), to))?;
     List::end(to)?;
+    lists(source, to)?;
     let mut list = List::begin("queries", to)?;
     for query in told::queries(source, dialect)? {
         list.entry(&json!(query), to)?;
     }
     to("]}\n")
+}
+
+/// What left restitch, bulks and papers.
+fn lists(source: Source<'_>, to: &mut Sink<'_>) -> Result<()> {
+    let at = |t: Option<i64>| t.map(time::format);
+    let mut list = List::begin("effects", to)?;
+    for effect in source.ledger.effects()? {
+        list.entry(&json!(effect), to)?;
+    }
+    List::end(to)?;
+    let mut list = List::begin("bulks", to)?;
+    for bulk in &source.told.bulks {
+        let told = json!({
+            "id": bulk.id, "ask": bulk.ask, "scope": bulk.scope, "by": bulk.by, "at": time::format(bulk.at),
+            "excluded": bulk.excluded, "sums": bulk.sums, "stopped": bulk.stopped,
+            "items": source.ledger.bulk_items(&bulk.id, false)?,
+        });
+        list.entry(&told, to)?;
+    }
+    List::end(to)?;
+    let mut list = List::begin("papers", to)?;
+    for paper in &source.told.papers {
+        let told = json!({
+            "key": paper.key, "kind": paper.kind, "case": paper.case, "by": paper.by, "at": time::format(paper.at), "for": paper.to,
+            "state": paper.state, "answered_by": paper.answered_by, "answered_at": at(paper.answered_at), "answer": paper.answer,
+            "digest": paper.digest, "says": paper.lines(),
+        });
+        list.entry(&told, to)?;
+    }
+    List::end(to)
 }
 
 /// A list within the object.

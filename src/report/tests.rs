@@ -1,8 +1,10 @@
 use super::paper::{escaped, plain};
 use super::sql::Dialect;
 use super::*;
+use crate::config::Effect;
 use crate::domain::case::{State, Verb};
 use crate::domain::finding::{FieldDiff, Kind, Missing};
+use crate::domain::paper::{BulkAsk, Excluded, ItemState, PaperKind};
 use crate::domain::queue::Decide;
 use crate::ledger::tests::{Room, asking, claim, order, store};
 use crate::text::Safe;
@@ -74,6 +76,91 @@ fn written(room: &Room, format: Format) -> String {
     })
     .unwrap();
     out
+}
+
+/// Beside what [`worked`] has: an effect that waits, a bulk that ended badly, a hand-over that somebody signed.
+fn busy() -> Room {
+    let mut room = worked();
+    room.config.effects.verbs.insert(Verb::Cancel, Effect::Sql);
+    let mut ana = room.open("ana");
+    claim(&mut ana, &["order:5"]);
+    ana.decide(&asking("order:5", Verb::Cancel)).unwrap();
+    let ask = BulkAsk {
+        verb: Verb::Keep,
+        reason: "does no harm".to_owned(),
+        reference: None,
+        to: None,
+        evidence: None,
+        until: None,
+    };
+    let items = [
+        ("order:1".to_owned(), String::new()),
+        ("order:3".to_owned(), String::new()),
+    ];
+    let excluded = [Excluded {
+        case: "order:6".to_owned(),
+        label: "SFM-6".to_owned(),
+        why: "li holds it".to_owned(),
+    }];
+    ana.freeze_bulk("b1", &ask, "2 marked cases", &items, &excluded)
+        .unwrap();
+    ana.mark_bulk("b1", 1, ItemState::Done, None).unwrap();
+    ana.mark_bulk("b1", 2, ItemState::Failed, Some("<i>it is parked</i>"))
+        .unwrap();
+    ana.turn_bulk("b1", Some("3 failures"), "stopped").unwrap();
+    let content = json!({"counts": {"open": 4}, "note": "call the customer", "cases": []});
+    let paper = ana
+        .write_paper(PaperKind::Handover, None, &content, Some("li"), "4 cases are open")
+        .unwrap();
+    room.open("li").sign(&paper, "read").unwrap();
+    room
+}
+
+#[test]
+fn what_left_bulks_and_papers_have_their_parts() {
+    let room = busy();
+    let md = written(&room, Format::Md);
+    for words in [
+        "## What left restitch",
+        "| order:5 | cancel | ana | sql | queued |",
+        "## Bulks",
+        "keep of 2 cases by ana",
+        "2 = 1 done, 1 failed, 0 skipped, 0 pending",
+        "| order:3 | failed | \\<i\\>it is parked\\</i\\> |",
+        "| order:6 | left out | li holds it |",
+        "3 failures",
+        "## Approvals, hand-overs, sign-off",
+        "hand-over by ana, signed",
+        "call the customer",
+        "by li: read",
+    ] {
+        assert!(md.contains(words), "{words:?} is not in {md}");
+    }
+    let html = written(&room, Format::Html);
+    for words in [
+        "What left restitch",
+        "li holds it",
+        "hand-over by ana, signed",
+        "&lt;i&gt;it is parked",
+    ] {
+        assert!(html.contains(words), "{words:?} is not in {html}");
+    }
+    let json: Json = serde_json::from_str(&written(&room, Format::Json)).unwrap();
+    assert_eq!(json["effects"][0]["cases"], json!(["order:5"]));
+    assert_eq!(
+        (&json["effects"][0]["do"], &json["effects"][0]["state"]),
+        (&json!("sql"), &json!("queued"))
+    );
+    assert_eq!(json["bulks"][0]["sums"]["failed"], 1);
+    assert_eq!(json["bulks"][0]["items"][1]["state"], "failed");
+    assert_eq!(
+        (&json["papers"][0]["kind"], &json["papers"][0]["answered_by"]),
+        (&json!("handover"), &json!("li"))
+    );
+    let quiet = written(&worked(), Format::Md);
+    assert!(
+        quiet.contains("every decision was written down") && quiet.contains("None: every case was decided by itself")
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::config::{Config, Incident};
 use crate::domain::case::State;
 use crate::domain::finding::Kind;
 use crate::domain::gate::Gate;
+use crate::domain::paper::{Bulk, Paper};
 use crate::domain::phase::PhaseLine;
 use crate::domain::queue::Filter;
 use crate::domain::schema::ORDER;
@@ -44,6 +45,10 @@ pub struct Told {
     pub accounts: Accounts,
     /// The audit trail in figures.
     pub trail: Trail,
+    /// The same decision for many cases, oldest first.
+    pub bulks: Vec<Bulk>,
+    /// What was signed, and what waits for that; oldest first.
+    pub papers: Vec<Paper>,
 }
 
 /// Cases by the first of their kinds, or as undone, and by state; rows and columns add up.
@@ -144,6 +149,8 @@ pub fn gather(config: &Config, ledger: &Ledger, preview: std::result::Result<Poi
         found: Orders::default(),
         accounts: Accounts::default(),
         trail: trail(ledger)?,
+        bulks: ledger.bulks()?,
+        papers: ledger.papers()?,
     };
     let schema = &config.schema;
     let mut accounts: HashMap<Vec<String>, (u64, u64)> = HashMap::new();

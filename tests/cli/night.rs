@@ -152,6 +152,7 @@ impl Night {
             .current_dir(self.folder.path())
             .env("HOME", self.folder.path())
             .env("XDG_CONFIG_HOME", self.path("home"))
+            .env("XDG_STATE_HOME", self.path("state"))
             .stdin(Stdio::null())
             .args(args);
         command

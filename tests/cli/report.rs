@@ -72,6 +72,9 @@ fn json_tells_everything_under_its_documented_keys() {
             "audit",
             "cases",
             "deeds",
+            "effects",
+            "bulks",
+            "papers",
             "queries"
         ]
     );

@@ -1,6 +1,7 @@
 //! §1, §3 and §5: what a decision does beyond the ledger, `sql` first: exactly what was shown, at most once, taken back
 //! only while it stands as written.
 
+use super::begin;
 use crate::world::World;
 use serde_json::{Value as Json, json};
 
@@ -40,7 +41,7 @@ cancel = { do = "sql" }
 
 /// Orders 1 and 2 regressed, 3 refers to what nobody knows, 4 was deleted, 50 and what it builds on are lost.
 fn world() -> World {
-    let world = World::new(
+    let world = begin(
         &format!("{TABLES}{MARKER}"),
         SCHEMA,
         &[
@@ -329,15 +330,11 @@ fn who_comes_next_settles_what_was_left_unconfirmed_by_the_same_key() {
         let world = world();
         world.run(&["claim", "order:1"]).ended(0);
         let key = resolve(&world, &["order:1", "reapply"]).ended(0).json()["key"].clone();
-        let ledger = rusqlite::Connection::open(world.night.path("restitch.db")).unwrap();
-        ledger
-            .execute_batch(
-                "update effects set state = 'running', leased_until = 9000000000000000;
-                 update cases set state = 'unconfirmed' where decision is not null;
-                 update decided set held = null, read = null",
-            )
-            .unwrap();
-        drop(ledger);
+        world.in_ledger(
+            "update effects set state = 'running', leased_until = 9000000000000000;
+             update cases set state = 'unconfirmed' where decision is not null;
+             update decided set held = null, read = null",
+        );
         assert_eq!(world.case("order:1")["state"], "unconfirmed");
         if !written {
             world.sql(
@@ -407,7 +404,7 @@ fn every_type_is_written_as_the_log_says_it() {
     let nulls: serde_json::Map<String, Json> = columns.iter().map(|(n, ..)| ((*n).to_owned(), Json::Null)).collect();
     let state = Json::from(state).to_string();
     let nulls = Json::from(nulls).to_string();
-    let world = World::new(
+    let world = begin(
         &sql,
         "[schema.order]\ntable = \"orders\"\nkey = \"id\"\n[effects]\nreapply = { do = \"sql\" }",
         &[

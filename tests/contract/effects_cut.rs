@@ -1,9 +1,7 @@
 //! §5, promise 2: the line to where `sql` writes is cut at every message, in both directions; a decision takes effect once or
 //! not at all, and who asks again is told which.
 
-use crate::effects::MARKER;
-use crate::support::pg;
-use crate::world::World;
+use super::{MARKER, SETTLED, begin, done_by};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -97,8 +95,7 @@ fn a_line_cut_at_any_message_leaves_a_decision_done_once_or_not_at_all() {
         .iter()
         .map(|(key, state)| ("order", key.as_str(), "upsert", *state))
         .collect();
-    let (port, line) = line(pg().port);
-    let world = World::new(
+    let world = begin(
         &format!(
             "create table orders (id bigint primary key, status text);
              insert into orders select i, 'Open' from generate_series({FIRST}, {LAST}) i; {MARKER}"
@@ -106,6 +103,7 @@ fn a_line_cut_at_any_message_leaves_a_decision_done_once_or_not_at_all() {
         "[schema.order]\ntable = \"orders\"\nkey = \"id\"\nstate = \"status\"\n[effects]\nsslmode = \"disable\"\nurl = \"URL\"\nreapply = { do = \"sql\" }",
         &events,
     );
+    let (port, line) = line(world.port());
     let url = format!("postgres://demo@127.0.0.1:{port}/{}", world.db.as_ref().unwrap());
     let config = std::fs::read_to_string(world.night.path("restitch.toml")).unwrap();
     world
@@ -129,7 +127,7 @@ fn a_line_cut_at_any_message_leaves_a_decision_done_once_or_not_at_all() {
             world.run(&["prove", &id]);
         }
         let written = world.sql(&format!("select status from orders where id = {next}"));
-        let marked = world.sql(&format!("select count(*) from restitch_decisions where key = '{key}'"));
+        let marked = done_by(&world, &key);
         let told_of_it = (state(), written.as_str().to_owned(), marked.as_str().to_owned());
         let done = ("proven".to_owned(), "Done".to_owned(), "1".to_owned());
         let not = ("open".to_owned(), "Open".to_owned(), "0".to_owned());
@@ -138,10 +136,7 @@ fn a_line_cut_at_any_message_leaves_a_decision_done_once_or_not_at_all() {
             "{cut:?}: {told_of_it:?} {}",
             ran.err
         );
-        let settled = told["effect"]["outcome"]
-            .as_str()
-            .unwrap_or_default()
-            .contains("done before");
+        let settled = told["effect"]["outcome"].as_str().unwrap_or_default().contains(SETTLED);
         (told_of_it == done, settled)
     };
     assert_eq!(decide(None), (true, false));

@@ -1,6 +1,7 @@
 //! §3 and §5: orders sent on their way, as messages and as requests: exactly what was shown, under one key, and never
 //! blindly again.
 
+use super::begin;
 use crate::support::kafka::kafka;
 use crate::world::World;
 use rdkafka::config::ClientConfig;
@@ -34,9 +35,14 @@ key = "id"
 owner = "order_id"
 "#;
 
+/// A topic that the same test with another ledger does not use.
+fn topic(name: &str) -> String {
+    kafka().topic(&format!("{name}.{}", super::NAME), 1)
+}
+
 /// Two lost orders, one with an item.
-fn world(effects: &str) -> World {
-    let world = World::new(
+pub fn world(effects: &str) -> World {
+    let world = begin(
         TABLES,
         &format!("{SCHEMA}\n[effects]\n{effects}"),
         &[
@@ -85,7 +91,7 @@ fn order() -> Json {
 type Sent = (String, Vec<(String, String)>, Json);
 
 /// Every message of a topic.
-fn messages(brokers: &str, topic: &str) -> Vec<Sent> {
+pub fn messages(brokers: &str, topic: &str) -> Vec<Sent> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("group.id", "test")
@@ -121,7 +127,7 @@ fn messages(brokers: &str, topic: &str) -> Vec<Sent> {
 
 #[test]
 fn a_message_is_shown_confirmed_and_sent_under_the_decisions_key() {
-    let topic = kafka().topic("intake", 1);
+    let topic = topic("intake");
     let world = world(&format!(
         "grace = \"0s\"\nresubmit = {{ do = \"kafka\", topic = \"{topic}\", brokers = [\"{}\"] }}",
         kafka().brokers()
@@ -169,23 +175,20 @@ fn a_message_is_shown_confirmed_and_sent_under_the_decisions_key() {
 /// As a console leaves it that died between the broker's answer and the ledger: sent again, and both copies can be told.
 #[test]
 fn a_message_whose_answer_was_lost_is_sent_again_under_the_same_key() {
-    let topic = kafka().topic("again", 1);
+    let topic = topic("again");
     let world = world(&format!(
         "grace = \"0s\"\nresubmit = {{ do = \"kafka\", topic = \"{topic}\", brokers = [\"{}\"] }}",
         kafka().brokers()
     ));
     sent(&world, "order:50").ended(0);
-    let ledger = rusqlite::Connection::open(world.night.path("restitch.db")).unwrap();
-    ledger
-        .execute_batch(
-            "update effects set state = 'running', leased_until = 9000000000000000;
+    world.in_ledger(
+        "update effects set state = 'running', leased_until = 9000000000000000;
              update cases set state = 'unconfirmed' where decision is not null",
-        )
-        .unwrap();
+    );
     // Somebody may be at it still.
     world.run(&["prove", "order:50"]).ended(6);
     assert_eq!(messages(&kafka().brokers(), &topic).len(), 1);
-    ledger.execute_batch("update effects set leased_until = 1").unwrap();
+    world.in_ledger("update effects set leased_until = 1");
     world.run(&["prove", "order:50"]).ended(3);
     assert_eq!(world.case("order:50")["state"], "applied");
     let all = messages(&kafka().brokers(), &topic);
@@ -195,7 +198,7 @@ fn a_message_whose_answer_was_lost_is_sent_again_under_the_same_key() {
 
 #[test]
 fn a_grace_passes_before_a_message_leaves_and_undo_takes_it_back() {
-    let topic = kafka().topic("grace", 1);
+    let topic = topic("grace");
     let world = world(&format!(
         "grace = \"8s\"\nresubmit = {{ do = \"kafka\", topic = \"{topic}\", brokers = [\"{}\"] }}",
         kafka().brokers()
@@ -219,6 +222,52 @@ fn a_grace_passes_before_a_message_leaves_and_undo_takes_it_back() {
     assert!(messages(&kafka().brokers(), &topic).is_empty());
 }
 
+/// It was looked for when it was decided; a grace has passed since.
+#[test]
+fn an_order_that_appears_during_the_grace_is_not_sent() {
+    let topic = topic("appears");
+    let world = world(&format!(
+        "grace = \"6s\"\nresubmit = {{ do = \"kafka\", topic = \"{topic}\", brokers = [\"{}\"] }}",
+        kafka().brokers()
+    ));
+    std::thread::scope(|scope| {
+        let deciding = scope.spawn(|| sent(&world, "order:50"));
+        let begun = Instant::now();
+        while world.case("order:50")["state"] != "to_do" {
+            assert!(begun.elapsed() < Duration::from_secs(6), "it is never decided");
+        }
+        world.sql("insert into orders values (1050, 'SF50', 'Created')");
+        deciding
+            .join()
+            .unwrap()
+            .ended(4)
+            .says(&["nothing was sent: SF50 is there by now, as order 1050"]);
+    });
+    assert_eq!(world.case("order:50")["state"], "open");
+    let shown = world.run(&["show", "order:50"]).ended(0);
+    assert!(shown.out.contains("SF50 is there by now"), "{}", shown.out);
+    assert!(messages(&kafka().brokers(), &topic).is_empty());
+}
+
+/// Whoever sent it died before the broker's answer; the order is there by now.
+#[test]
+fn a_message_that_arrived_is_not_sent_again() {
+    let topic = topic("arrived");
+    let world = world(&format!(
+        "grace = \"0s\"\nresubmit = {{ do = \"kafka\", topic = \"{topic}\", brokers = [\"{}\"] }}",
+        kafka().brokers()
+    ));
+    sent(&world, "order:50").ended(0);
+    world.in_ledger(
+        "update effects set state = 'running', leased_until = 1;
+         update cases set state = 'unconfirmed' where decision is not null",
+    );
+    world.sql("insert into orders values (1050, 'SF50', 'Created')");
+    world.run(&["prove", "order:50"]).ended(3);
+    assert_eq!(world.case("order:50")["state"], "proven");
+    assert_eq!(messages(&kafka().brokers(), &topic).len(), 1);
+}
+
 #[test]
 fn a_broker_that_is_not_there_or_says_no_leaves_the_case_open() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -230,11 +279,9 @@ fn a_broker_that_is_not_there_or_says_no_leaves_the_case_open() {
     let world = world_at(&format!("127.0.0.1:{nobody}"), "intake");
     sent(&world, "order:50").ended(1).says(&["nothing was sent"]);
     assert_eq!(world.case("order:50")["state"], "open");
-    kafka().topic("orders.in", 1);
-    let world = world_at(&kafka().brokers(), "orders.inn");
-    sent(&world, "order:50")
-        .ended(1)
-        .says(&["there is no topic", "orders.in"]);
+    let there = topic("orders.in");
+    let world = world_at(&kafka().brokers(), &format!("{there}n"));
+    sent(&world, "order:50").ended(1).says(&["there is no topic", &there]);
     assert_eq!(world.case("order:50")["state"], "open");
 }
 
@@ -469,13 +516,10 @@ fn a_request_whose_sender_died_is_only_read_back() {
     let peer = Peer::new(&[Says(200, "", ""), Says(200, "", "")]);
     let world = peer.world("");
     sent(&world, "order:50").ended(0);
-    let ledger = rusqlite::Connection::open(world.night.path("restitch.db")).unwrap();
-    ledger
-        .execute_batch(
-            "update effects set state = 'running', leased_until = 1;
+    world.in_ledger(
+        "update effects set state = 'running', leased_until = 1;
              update cases set state = 'unconfirmed' where decision is not null",
-        )
-        .unwrap();
+    );
     world.run(&["prove", "order:50"]).ended(6);
     assert_eq!(peer.got().len(), 1);
     let shown = world.run(&["show", "order:50", "--json"]).ended(0).json();
@@ -489,12 +533,10 @@ fn a_request_whose_sender_died_is_only_read_back() {
 
     // Or a lead says that nothing did, and it is decided anew.
     sent(&world, "order:51").ended(0);
-    ledger
-        .execute_batch(
-            "update effects set state = 'running', leased_until = 1 where state = 'done' and cases like '%51%';
+    world.in_ledger(
+        "update effects set state = 'running', leased_until = 1 where state = 'done' and cases like '%51%';
              update cases set state = 'unconfirmed' where id = 'order:51'",
-        )
-        .unwrap();
+    );
     world
         .run(&["reopen", "order:51", "--reason", "x"])
         .ended(4)

@@ -6,6 +6,7 @@
     missing_docs,
     reason = "tests"
 )]
+#![allow(clippy::duplicate_mod, reason = "the same tests with the ledger elsewhere")]
 
 #[path = "../cli/night.rs"]
 #[allow(dead_code, reason = "shared with another binary, which uses the rest")]
@@ -15,13 +16,14 @@ mod support;
 
 mod database;
 mod differences;
-mod effects;
-mod effects_cut;
-mod effects_sent;
 mod findings;
 mod gate;
+mod intent;
 mod known;
 mod life;
+mod on_file;
+mod on_restored;
+mod on_server;
 mod opening;
 mod outside;
 mod people;

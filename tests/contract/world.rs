@@ -1,24 +1,85 @@
 //! An incident on a PostgreSQL database of its own, or on a SQLite file, and the binary run on it.
 
 use crate::night::{Night, Ran};
-use crate::support::pg;
+use crate::support::{Pg, pg};
+use restitch::config::Config;
+use restitch::ledger;
 use serde_json::Value as Json;
 use std::fmt::Write as _;
+use std::sync::OnceLock;
+
+/// Where the ledger of a world stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In a SQLite file.
+    File,
+    /// In a PostgreSQL database of its own, on another server than the restored one.
+    Server,
+    /// In the restored database.
+    Restored,
+}
 
 pub struct World {
     pub night: Night,
     /// The PostgreSQL database; without one the file of the night.
     pub db: Option<String>,
+    place: Place,
+    /// The database of a ledger on a server.
+    ledger: Option<String>,
+}
+
+/// The server of the ledgers, which keeps what it acknowledges; with a ledger in its database `ledger`, to be copied.
+fn ledgers() -> &'static Pg {
+    static SERVER: OnceLock<Pg> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let pg = Pg::start(&["fsync=on"]);
+        pg.psql("postgres", "create database ledger");
+        make_ledger(&pg, "ledger");
+        pg
+    })
+}
+
+fn make_ledger(pg: &Pg, db: &str) {
+    let mut config = Config::default();
+    config.ledger.database = pg.database(db);
+    ledger::create(&config, true).unwrap();
 }
 
 impl World {
-    /// A database made by `sql`, the entities mapped by `schema`, a native log of these events.
+    /// A database made by `sql`, the entities mapped by `schema`, a native log of these events; the ledger in a file.
     pub fn new(sql: &str, schema: &str, events: &[Event<'_>]) -> Self {
+        Self::with_ledger(Place::File, sql, schema, events)
+    }
+
+    /// As [`World::new`], with the ledger there.
+    pub fn with_ledger(place: Place, sql: &str, schema: &str, events: &[Event<'_>]) -> Self {
         let night = Night::new();
-        let db = pg().create_db();
-        pg().psql(&db, sql);
-        let restored = format!("url = \"{}\"\nsslmode = \"disable\"", pg().url(&db));
-        Self::begin(night, Some(db), &restored, schema, events)
+        let server = server(place);
+        let db = server.create_db();
+        server.psql(&db, sql);
+        let at = |url: String| format!("url = \"{url}\"\nsslmode = \"disable\"");
+        let (ledger, more) = match place {
+            Place::File => (None, String::new()),
+            Place::Server => {
+                let name = ledgers().copy_db("ledger");
+                let more = format!("[ledger]\n{}\n\n", at(ledgers().url(&name)));
+                (Some(name), more)
+            }
+            Place::Restored => {
+                make_ledger(server, &db);
+                let more = format!("[ledger]\n{}\ninside_restored = true\n\n", at(server.url(&db)));
+                (Some(db.clone()), more)
+            }
+        };
+        let mut world = Self::begin(
+            night,
+            Some(db.clone()),
+            &at(server.url(&db)),
+            &format!("{more}{schema}"),
+            events,
+        );
+        (world.place, world.ledger) = (place, ledger);
+        world
     }
 
     /// As [`World::new`], in a SQLite file.
@@ -35,7 +96,12 @@ impl World {
              [[log]]\nname = \"cdc\"\npath = \"log.ndjson\"\nformat = \"native\"\n\n{schema}"
         );
         night.write("restitch.toml", config);
-        let world = Self { night, db };
+        let world = Self {
+            night,
+            db,
+            place: Place::File,
+            ledger: None,
+        };
         world.log(events);
         world
     }
@@ -58,10 +124,48 @@ impl World {
     /// Changes the restored database.
     pub fn sql(&self, sql: &str) -> String {
         if let Some(db) = &self.db {
-            return pg().psql(db, sql);
+            return server(self.place).psql(db, sql);
         }
         self.night.sql(sql);
         String::new()
+    }
+
+    /// The port of the server of the restored database.
+    pub fn port(&self) -> u16 {
+        server(self.place).port
+    }
+
+    /// The port of the server of the ledger.
+    pub fn ledger_port() -> u16 {
+        ledgers().port
+    }
+
+    /// Asks a ledger on a server behind its back.
+    pub fn ledger_sql(&self, sql: &str) -> String {
+        ledgers().psql(self.ledger.as_ref().unwrap(), sql)
+    }
+
+    /// The URL of a ledger on a server for a login of this role.
+    pub fn ledger_as(&self, person: &str, role: &str) -> String {
+        let port = ledgers().port;
+        self.ledger_sql(&format!(
+            "do $$ begin create role {person} login; exception when duplicate_object or unique_violation then null; end $$;
+             grant restitch_{role} to {person}"
+        ));
+        format!("postgres://{person}@127.0.0.1:{port}/{}", self.ledger.as_ref().unwrap())
+    }
+
+    /// Changes tables of the ledger behind its back: `update TABLE …;` as often as wanted.
+    pub fn in_ledger(&self, sql: &str) {
+        match &self.ledger {
+            None => {
+                let file = rusqlite::Connection::open(self.night.path("restitch.db")).unwrap();
+                file.execute_batch(sql).unwrap();
+            }
+            Some(db) => {
+                ledgers().psql(db, &sql.replace("update ", "update restitch.kept_"));
+            }
+        }
     }
 
     pub fn run(&self, args: &[&str]) -> Ran {
@@ -92,6 +196,14 @@ impl World {
     /// Every row finding as `entity key kind`, sorted.
     pub fn found(&self) -> Vec<String> {
         found(&self.cases())
+    }
+}
+
+/// The server of the restored database.
+fn server(place: Place) -> &'static Pg {
+    match place {
+        Place::Restored => ledgers(),
+        Place::File | Place::Server => pg(),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use crate::room::Room;
 
+#[path = "../../src/ledger/tests/anchors.rs"]
+mod anchors;
 #[path = "../../src/ledger/tests/deeds.rs"]
 mod deeds;
 #[path = "../../src/ledger/tests/ignores.rs"]
@@ -18,6 +20,8 @@ mod races;
 mod reopen;
 #[path = "../../src/ledger/tests/scans.rs"]
 mod scans;
+#[path = "../../src/ledger/tests/tamper.rs"]
+mod tamper;
 #[path = "../../src/ledger/tests/trail.rs"]
 mod trail;
 

@@ -7,11 +7,12 @@ use restitch::domain::ErrorKind;
 use restitch::domain::case::State;
 
 /// Persons, from those who may nothing to those who may most.
-const PEOPLE: [&str; 4] = ["nobody", "bo", "ana", "sam"];
+const PEOPLE: [&str; 5] = ["nobody", "bo", "pat", "ana", "sam"];
 
 /// What a role may call, beside what the one before may.
-const CALLS: [(&str, &[&str]); 3] = [
+const CALLS: [(&str, &[&str]); 4] = [
     ("bo", &["denied", "look", "micros", "refused"]),
+    ("pat", &["end_effect", "prove", "start_effect"]),
     (
         "ana",
         &[
@@ -20,7 +21,6 @@ const CALLS: [(&str, &[&str]); 3] = [
             "claim_next",
             "decide",
             "done",
-            "end_effect",
             "first_fact",
             "freeze_bulk",
             "give_back",
@@ -29,19 +29,17 @@ const CALLS: [(&str, &[&str]); 3] = [
             "keep_rejects",
             "mark_bulk",
             "note",
-            "prove",
             "scan_forget",
             "scan_stage",
             "scan_take_in",
             "set_phase",
-            "start_effect",
             "turn_bulk",
             "undo",
             "unmask",
             "write_paper",
         ],
     ),
-    ("sam", &["compare_again", "ignore", "reopen", "takeover"]),
+    ("sam", &["compare_again", "ignore", "reopen", "set_policy", "takeover"]),
 ];
 
 fn names(room: &Room, sql: &str) -> Vec<String> {

@@ -188,6 +188,13 @@ impl Pg {
         name
     }
 
+    /// A copy of a database that nobody is connected to; its name.
+    pub fn copy_db(&self, of: &str) -> String {
+        let name = format!("t{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.psql("postgres", &format!("create database {name} template {of}"));
+        name
+    }
+
     pub fn url(&self, db: &str) -> String {
         format!("postgres://demo@127.0.0.1:{}/{db}", self.port)
     }

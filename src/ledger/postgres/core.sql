@@ -86,6 +86,10 @@ BEGIN
         PERFORM refuse(format('%s is no lead, and it takes one %s', a.who, purpose),
                        format('a DBA runs: GRANT restitch_lead TO %I', a.who));
     END IF;
+    IF pg_has_role(session_user, 'restitch_relay', 'MEMBER') THEN
+        PERFORM refuse(format('%s is a relay, which carries out what others decided and does nothing else', a.who),
+                       format('a DBA runs: GRANT %I TO %I', role, a.who));
+    END IF;
     PERFORM refuse(format('%s is a viewer, who may look but not act', a.who), format('a DBA runs: GRANT %I TO %I', role, a.who));
 END $$;
 

@@ -211,6 +211,7 @@ pub(in crate::ledger) fn grants(database: &Database) -> String {
          -- Every person has a login of their own, and one of these:\n\
          -- GRANT CONNECT ON DATABASE {name} TO ana;\n\
          -- GRANT restitch_viewer TO ana;      looks\n\
+         -- GRANT restitch_relay TO intake;    carries out what others decided, unattended: `restitch prove`\n\
          -- GRANT restitch_operator TO ana;    claims and decides\n\
          -- GRANT restitch_lead TO ana;        also takes over, confirms and reopens\n",
         name = quoted(name),

@@ -73,8 +73,38 @@ BEGIN
     RETURN result;
 END $$;
 
-CREATE FUNCTION do_decide(a act, args jsonb) RETURNS jsonb LANGUAGE sql AS $$
-    SELECT decide_for(a, a.who, args)
-$$;
+-- Refuses a decision that takes another person's approval, but for one of a bulk that somebody else signed: what was signed
+-- counts, this decision, on these cases, asked for by whoever decides.
+CREATE FUNCTION require_approval(a act, args jsonb) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    policy jsonb;
+    size bigint;
+    waits boolean;
+BEGIN
+    SELECT f.value::jsonb INTO policy FROM kept_facts f WHERE f.incident = a.incident AND f.name = 'approve';
+    waits := coalesce(policy->'verbs' ? (args->>'verb'), false);
+    IF args->>'bulk' IS NOT NULL THEN
+        SELECT count(*) INTO size FROM kept_bulk_items i JOIN kept_bulks b ON b.no = i.bulk
+        WHERE b.incident = a.incident AND b.id = args->>'bulk';
+        waits := (waits OR coalesce(size >= (policy->>'bulk')::bigint, false)) AND NOT EXISTS (
+            SELECT 1 FROM kept_papers p
+            WHERE p.incident = a.incident AND p.key = args->>'bulk' AND p.kind = 'bulk' AND p.state = 'signed' AND p."by" = a.who
+              AND p.content::jsonb->'ask'->'verb' = args->'verb' AND p.content::jsonb->'ask'->'reason' = args->'reason'
+              AND p.content::jsonb->'ask'->>'ref' IS NOT DISTINCT FROM args->>'reference'
+              AND p.content::jsonb->'ask'->>'to' IS NOT DISTINCT FROM args->>'to'
+              AND p.content::jsonb->'cases' ? (args->'cases'->0->>'id'));
+    END IF;
+    IF waits THEN
+        PERFORM refuse(format('%s takes another person''s approval: the ledger says so',
+                              coalesce('the bulk ' || (args->>'bulk'), args->>'verb')),
+                       'start restitch again: it then asks for approval');
+    END IF;
+END $$;
+
+CREATE FUNCTION do_decide(a act, args jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM require_approval(a, args);
+    RETURN decide_for(a, a.who, args);
+END $$;
 
 SELECT publish('decide', 'restitch_operator');

@@ -60,7 +60,7 @@ DECLARE
     e kept_effects := pending_effect(a, args->>'key');
     first boolean := e.state = 'queued';
     undoes boolean := e.key <> e.of;
-    id text;
+    case_id text;
     c kept_cases;
     stale text;
 BEGIN
@@ -70,13 +70,13 @@ BEGIN
     IF e.attempt <> a.attempt THEN
         stale := 'the incident was restored again';
     END IF;
-    FOREACH id IN ARRAY case_ids(e.cases) LOOP
-        SELECT * INTO c FROM kept_cases k WHERE k.no = case_no(a, id);
+    FOREACH case_id IN ARRAY case_ids(e.cases) LOOP
+        SELECT * INTO c FROM kept_cases k WHERE k.no = case_no(a, case_id);
         IF stale IS NULL AND (c.decision IS DISTINCT FROM e.of OR NOT CASE
             WHEN NOT first THEN c.state = 'unconfirmed'
             WHEN undoes THEN c.state IN ('applied', 'proven')
             ELSE c.state = 'to_do' END) THEN
-            stale := format('%s is %s now', id, words_of(c.state));
+            stale := format('%s is %s now', case_id, words_of(c.state));
         END IF;
     END LOOP;
     IF stale IS NOT NULL THEN
@@ -109,15 +109,15 @@ DECLARE
     e kept_effects := pending_effect(a, args->>'key');
     course text := args->>'state';
     undoes boolean := e.key <> e.of;
-    id text;
+    case_id text;
     c kept_cases;
 BEGIN
     IF e.key IS NULL THEN
         RETURN cases_of_effect(a, args->>'key');
     END IF;
     PERFORM set_course(a, e.key, course, args->>'words');
-    FOREACH id IN ARRAY case_ids(e.cases) LOOP
-        SELECT * INTO c FROM kept_cases k WHERE k.no = case_no(a, id);
+    FOREACH case_id IN ARRAY case_ids(e.cases) LOOP
+        SELECT * INTO c FROM kept_cases k WHERE k.no = case_no(a, case_id);
         IF c.decision IS DISTINCT FROM e.of OR c.state <> 'unconfirmed' THEN
             CONTINUE;
         END IF;
@@ -219,5 +219,5 @@ BEGIN
     END LOOP;
 END $$;
 
-SELECT publish('start_effect', 'restitch_operator');
-SELECT publish('end_effect', 'restitch_operator');
+SELECT publish('start_effect', 'restitch_relay');
+SELECT publish('end_effect', 'restitch_relay');

@@ -53,8 +53,24 @@ BEGIN
     RETURN 'null';
 END $$;
 
+-- What takes another person is a fact that only this deed sets.
+CREATE FUNCTION do_set_policy(a act, args jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM put_fact(a, 'approve', (args->'policy')::text);
+    PERFORM audit(a, 'policy', NULL, NULL, NULL, 'ok', args->>'words');
+    RETURN 'null';
+END $$;
+
+CREATE FUNCTION refuse_policy(name text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF name = 'approve' THEN
+        PERFORM refuse('what takes another person is no fact of anybody');
+    END IF;
+END $$;
+
 CREATE FUNCTION do_keep_fact(a act, args jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM refuse_policy(args->>'name');
     PERFORM put_fact(a, args->>'name', args->>'value');
     IF args->'said' <> 'null' THEN
         PERFORM audit(a, args->'said'->>'action', NULL, NULL, NULL, 'ok', args->'said'->>'why');
@@ -65,6 +81,7 @@ END $$;
 -- Of several who would keep a fact under the same name, the first does.
 CREATE FUNCTION do_first_fact(a act, args jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM refuse_policy(args->>'name');
     INSERT INTO kept_facts VALUES (a.incident, args->>'name', args->>'value') ON CONFLICT DO NOTHING;
     RETURN to_jsonb(FOUND);
 END $$;
@@ -107,6 +124,7 @@ END $$;
 SELECT publish('set_phase', 'restitch_operator');
 SELECT publish('keep_gate', 'restitch_operator');
 SELECT publish('keep_fact', 'restitch_operator');
+SELECT publish('set_policy', 'restitch_lead', 'to say what takes another person');
 SELECT publish('first_fact', 'restitch_operator');
 SELECT publish('ignore', 'restitch_lead', 'to ignore a column');
 SELECT publish('compare_again', 'restitch_lead', 'to compare a column again');

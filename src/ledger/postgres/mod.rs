@@ -15,9 +15,11 @@
 //! | `trouble` | what a lost connection or an error of the server means |
 //! | `create` | roles, schema, versions |
 //! | `intent` | decisions that were asked for and not answered yet, kept in a file |
+//! | `beside` | the ledger in the very database that an effect writes |
 //! | `scan` | taking in what a scan found, piece by piece |
 //! | `core.sql` | what every deed goes through: role, key, refusal, the seal of the trail |
 
+mod beside;
 mod create;
 mod intent;
 mod link;
@@ -30,10 +32,13 @@ use super::store::{Act, Row, Snapshot, Value};
 use super::{Here, Role, Who, new_key};
 use crate::config::{Config, Database, DbUrl, LedgerConfig};
 use crate::domain::{Error, ErrorKind, Result};
+pub use beside::{Beside, Place};
 pub(super) use create::{create, grants};
+use intent::Intents;
 use link::{Bound, Line, Link, ask, end_later, run};
 use serde_json::{Value as Json, json};
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -51,6 +56,8 @@ pub(super) struct Postgres {
     pub place: String,
     /// What became of decisions that were not answered when an earlier restitch ended.
     pub resumed: Vec<String>,
+    /// Where decisions wait for their answers, if not below the user's state folder.
+    decisions: Option<PathBuf>,
 }
 
 /// A moment of the ledger: a transaction that only reads.
@@ -69,7 +76,8 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL 
 const HERE: &str = "SELECT coalesce((SELECT no FROM restitch.incidents WHERE name = $1), 0), \
                     restitch.micros(), \
                     CASE WHEN pg_has_role(session_user, 'restitch_lead', 'MEMBER') THEN 'lead' \
-                         WHEN pg_has_role(session_user, 'restitch_operator', 'MEMBER') THEN 'operator' ELSE 'viewer' END";
+                         WHEN pg_has_role(session_user, 'restitch_operator', 'MEMBER') THEN 'operator' \
+                         WHEN pg_has_role(session_user, 'restitch_relay', 'MEMBER') THEN 'relay' ELSE 'viewer' END";
 
 /// Others who are there under the same login, by what their consoles are called.
 const LIVE: &str = "SELECT a.application_name FROM pg_stat_activity a \
@@ -149,6 +157,7 @@ impl Postgres {
             link,
             place,
             resumed: Vec::new(),
+            decisions: config.decisions.clone(),
         })
     }
 
@@ -158,6 +167,7 @@ impl Postgres {
             link: Arc::clone(&self.link),
             place: self.place.clone(),
             resumed: Vec::new(),
+            decisions: self.decisions.clone(),
         }
     }
 
@@ -197,6 +207,7 @@ impl Postgres {
             role: match row.text(2)? {
                 "lead" => Role::Lead,
                 "operator" => Role::Operator,
+                "relay" => Role::Relay,
                 _ => Role::Viewer,
             },
         })
@@ -236,6 +247,18 @@ impl Postgres {
         })
     }
 
+    /// The ledger's database, and the login.
+    pub fn whereabouts(&self, here: &Here) -> Res<Option<Place>> {
+        self.read(here, |at| {
+            at.one(beside::WHERE, &[], |r| {
+                Ok(Place {
+                    database: r.own(0)?,
+                    login: r.own(1)?,
+                })
+            })
+        })
+    }
+
     /// Does an act, at most once.
     pub fn act<A: Act>(&mut self, here: &Here, act: &A) -> Res<A::Answer> {
         let mut origin = origin(here, act.deed());
@@ -245,7 +268,7 @@ impl Postgres {
             origin["call"] = json!(new_key());
         }
         let kept = match A::NAME {
-            "decide" => Some(intent::keep(&self.place, here, &origin, &args)?),
+            "decide" => Some(self.intents()?.keep(&self.place, here, &origin, &args)?),
             _ => None,
         };
         let answer = self.call(A::NAME, &origin, &args, Doing::Quick);
@@ -325,9 +348,13 @@ impl Postgres {
         trouble.told(&self.place)
     }
 
+    fn intents(&self) -> Result<Intents> {
+        Intents::open(self.decisions.as_deref())
+    }
+
     /// Settles the decisions that an earlier restitch asked for and got no answer to.
     pub fn resume(&mut self, here: &Here) -> Result<()> {
-        for kept in intent::left(&self.place, here)? {
+        for kept in self.intents()?.left(&self.place, here)? {
             let answer = self.call("decide", &kept.origin, &kept.args, Doing::Quick);
             self.resumed.push(match &answer {
                 Ok(Json::Null) => kept.words("was not decided: the case changed meanwhile"),

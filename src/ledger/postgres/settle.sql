@@ -183,4 +183,4 @@ SELECT publish('reopen', 'restitch_lead', 'to open a case again');
 SELECT publish('done', 'restitch_operator');
 SELECT publish('note', 'restitch_operator');
 SELECT publish('undo', 'restitch_operator');
-SELECT publish('prove', 'restitch_operator');
+SELECT publish('prove', 'restitch_relay');

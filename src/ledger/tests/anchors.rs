@@ -1,66 +1,12 @@
 //! Anchors outside the ledger, and lines for everyone who was refused.
 
+use super::trail::noted;
 use super::*;
 use crate::domain::phase::{Phase, PhaseLine, PhaseState};
 use crate::ledger::anchor::{self, Anchor, EVERY, EVERY_LINES, Keeper};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-
-/// What a DBA could do: the tail is cut, and the head says that it was always so.
-fn cut(room: &Room, after: i64) {
-    room.sql(&format!(
-        "DROP TRIGGER IF EXISTS audit_is_append_only_d;
-         DELETE FROM audit WHERE seq > {after};
-         UPDATE heads SET seq = {after}, hash = coalesce((SELECT hash FROM audit WHERE seq = {after}), '');
-         DELETE FROM heads WHERE seq = 0;"
-    ));
-}
-
-/// A trail of so many lines.
-fn noted(lines: usize) -> Room {
-    let room = Room::new();
-    let mut ledger = room.open("ana");
-    store(&mut ledger, vec![order("1", &[Kind::Lost])]);
-    for n in 1..lines {
-        ledger.note("order:1", &format!("note {n}")).unwrap();
-    }
-    room
-}
-
-#[test]
-fn a_tail_cut_at_any_point_after_an_anchor_is_found() {
-    let room = noted(51);
-    let anchor = room.open("ana").head().unwrap().unwrap();
-    assert_eq!(anchor.seq, 51);
-    let mut ledger = room.open("ana");
-    for n in 0..9 {
-        ledger.note("order:1", &format!("later {n}")).unwrap();
-    }
-    drop(ledger);
-    let whole = fs::read(room.path()).unwrap();
-    let mut found = 0;
-    for after in 1..=50 {
-        fs::write(room.path(), &whole).unwrap();
-        cut(&room, after);
-        let ledger = room.open("ana");
-        assert_eq!(
-            ledger.verify().unwrap(),
-            u64::try_from(after).unwrap(),
-            "without the anchor it looks whole"
-        );
-        let error = ledger.verify_anchors(std::slice::from_ref(&anchor)).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::BrokenChain, "{error}");
-        found += 1;
-    }
-    assert_eq!(found, 50);
-    // What was cut behind the anchor, no anchor knows of; an uncut trail holds.
-    for after in 51..=59 {
-        fs::write(room.path(), &whole).unwrap();
-        cut(&room, after);
-        room.open("ana").verify_anchors(std::slice::from_ref(&anchor)).unwrap();
-    }
-}
 
 #[test]
 fn another_chain_of_the_same_length_is_found() {

@@ -150,6 +150,93 @@ fn other_verbs_are_decided_at_once() {
     assert_eq!(ana.papers().unwrap(), []);
 }
 
+/// Sam's configuration says what takes two; Ana's says nothing, and she was there before.
+fn stale() -> (Room, Ledger) {
+    let mut room = Room::new();
+    let mut ana = room.open("ana");
+    store(
+        &mut ana,
+        (1..=3).map(|k| order(&k.to_string(), &[Kind::Regressed])).collect(),
+    );
+    room.config.approve = Approve {
+        verbs: vec![Verb::Cancel],
+        bulk: Some(2),
+    };
+    room.open("li");
+    let told = |ledger: &Ledger| trail(ledger).into_iter().filter(|l| l.action == "policy").count();
+    assert_eq!(told(&ana), 0, "it takes a lead");
+    room.open("sam");
+    room.open("sam");
+    assert_eq!(told(&ana), 1, "said once");
+    room.config.approve = Approve::default();
+    (room, ana)
+}
+
+#[test]
+fn what_takes_two_takes_two_whatever_a_configuration_says() {
+    let (room, mut ana) = stale();
+    claim(&mut ana, &["order:1"]);
+    let cancel = asking("order:1", Verb::Cancel);
+    assert!(refused(ana.decide(&cancel)).contains("takes another person's approval: the ledger says so"));
+    let line = trail(&ana).pop().unwrap();
+    assert_eq!((line.action.as_str(), line.outcome.as_str()), ("refuse", "refused"));
+    refused(ana.keep_fact("approve", &Approve::default(), Some(said())));
+    refused(ana.first_fact("approve", &Approve::default()));
+    // A lead without a configuration of it changes nothing, and is bound as well.
+    let mut sam = room.open("sam");
+    assert_eq!(sam.approve().verbs, [Verb::Cancel]);
+    drop(sam.decide(&cancel));
+    assert_eq!(state(&ana, "order:1"), State::Open);
+    // Who starts anew asks, and another person signs.
+    let mut ana = room.open("ana");
+    assert_eq!(ana.decide(&cancel).unwrap()[0].1, State::Open);
+    let paper = ana.paper(&cancel.key).unwrap().unwrap();
+    for _ in 0..100 {
+        assert!(refused(ana.sign(&paper, "")).contains("takes another person"));
+    }
+    assert_eq!(room.open("li").sign(&paper, "seen").unwrap()[0].1, State::ToDo);
+    // Other verbs need nobody.
+    claim(&mut ana, &["order:2"]);
+    ana.decide(&asking("order:2", Verb::Reapply)).unwrap();
+}
+
+fn said() -> crate::ledger::Said<'static> {
+    crate::ledger::Said {
+        action: "policy",
+        why: "mine",
+    }
+}
+
+#[test]
+fn a_large_bulk_takes_two_whatever_a_configuration_says() {
+    let (room, mut ana) = stale();
+    let items: Vec<(String, String)> = (1..=2).map(|k| (format!("order:{k}"), "d".to_owned())).collect();
+    let ask = BulkAsk {
+        reason: "lost window, billing confirms".to_owned(),
+        ..ask()
+    };
+    ana.freeze_bulk("b1", &ask, "2 cases", &items, &[]).unwrap();
+    ana.freeze_bulk("small", &ask, "1 case", &items[..1], &[]).unwrap();
+    claim(&mut ana, &["order:1", "order:2", "order:3"]);
+    let (first, last) = (asking("order:1", Verb::Keep), asking("order:3", Verb::Keep));
+    assert!(refused(ana.decide_in_bulk(&first, "b1")).contains("the bulk b1 takes another person's approval"));
+    let content = json!({"ask": ask, "scope": "2 cases", "cases": ["order:1", "order:2"]});
+    let paper = ana
+        .write_paper(PaperKind::Bulk, Some("b1"), &content, None, "2 cases")
+        .unwrap();
+    assert!(
+        refused(ana.decide_in_bulk(&first, "b1")).contains("approval"),
+        "it waits"
+    );
+    room.open("li").sign(&paper, "").unwrap();
+    ana.decide_in_bulk(&first, "b1").unwrap();
+    // What was signed, and nothing else, in nobody else's name.
+    assert!(refused(ana.decide_in_bulk(&last, "b1")).contains("approval"));
+    let other = asking("order:2", Verb::Keep).tap(|d| d.reason = "another".to_owned());
+    assert!(refused(ana.decide_in_bulk(&other, "b1")).contains("approval"));
+    ana.decide_in_bulk(&last, "small").unwrap();
+}
+
 #[test]
 fn a_shift_is_signed_by_two_and_by_whom_it_is_for() {
     let (room, mut ana) = room();

@@ -15,10 +15,23 @@ pub(super) fn worked() -> Room {
         claim(&mut ledger, &[&id]);
         ledger.decide(&asking(&id, verb)).unwrap();
     }
-    ledger.done("order:3", "by hand").unwrap();
+    ledger
+        .done("order:3", "by hand: \u{1f600} \u{7} \"quoted\" \\ \u{e4}\u{2028}\t\n")
+        .unwrap();
     ledger.prove("order:3", Some(true), "it is there").unwrap();
-    ledger.note("order:4", "hm").unwrap();
+    ledger.note("order:4", "a \u{0} b").unwrap();
     refused(ledger.decide(&asking("order:4", Verb::Keep)));
+    room
+}
+
+/// A trail of so many lines.
+pub(super) fn noted(lines: usize) -> Room {
+    let room = Room::new();
+    let mut ledger = room.open("ana");
+    store(&mut ledger, vec![order("1", &[Kind::Lost])]);
+    for n in 1..lines {
+        ledger.note("order:1", &format!("note {n}")).unwrap();
+    }
     room
 }
 
