@@ -1,7 +1,7 @@
 //! §5, promise 2: the line to where `sql` writes is cut at every message, in both directions; a decision takes effect once or
 //! not at all, and who asks again is told which.
 
-use super::{MARKER, SETTLED, begin, done_by};
+use super::{MARKER, SETTLED, UNCUT, begin, done_by};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -139,7 +139,7 @@ fn a_line_cut_at_any_message_leaves_a_decision_done_once_or_not_at_all() {
         let settled = told["effect"]["outcome"].as_str().unwrap_or_default().contains(SETTLED);
         (told_of_it == done, settled)
     };
-    assert_eq!(decide(None), (true, false));
+    assert_eq!(decide(None), (true, UNCUT));
     let ends = line.lock().unwrap().ends.clone();
     let (mut cuts, mut done, mut not_done, mut settled) = (0, 0, 0, 0);
     for (way, ends) in ends.iter().enumerate() {

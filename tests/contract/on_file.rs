@@ -15,6 +15,8 @@ use effects::MARKER;
 const NAME: &str = "file";
 /// What is said where the answer was lost and found again.
 const SETTLED: &str = "done before";
+/// Whether it is said where nothing was lost too.
+const UNCUT: bool = false;
 
 /// How often something was done under this key.
 fn done_by(world: &World, key: &str) -> String {

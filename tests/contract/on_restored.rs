@@ -11,6 +11,8 @@ const MARKER: &str = "";
 
 /// What is said where the answer was lost and found again: what the transaction itself had written.
 const SETTLED: &str = "in one transaction with the ledger";
+/// Whether it is said where nothing was lost too.
+const UNCUT: bool = true;
 
 /// How often something was done under this key.
 fn done_by(world: &World, key: &str) -> String {
