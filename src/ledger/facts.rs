@@ -9,6 +9,7 @@ use super::store::Act;
 use crate::domain::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 
 /// What the audit trail says of a fact that somebody made true.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -37,6 +38,23 @@ impl Ledger {
                 &[at.incident().into(), name.into()],
                 |r| r.json(0),
             )
+        })
+    }
+
+    /// What is kept under names that begin so, by the rest of the name.
+    pub fn facts_under<T: DeserializeOwned>(&self, prefix: &str) -> Result<BTreeMap<String, T>> {
+        self.read(|at| {
+            // What LIKE takes for more than itself is sorted out below.
+            let like = format!("{prefix}%");
+            let found = at.all(
+                "SELECT name, value FROM facts WHERE incident = ?1 AND name LIKE ?2",
+                &[at.incident().into(), like.as_str().into()],
+                |r| {
+                    let rest = r.text(0)?.strip_prefix(prefix).map(str::to_owned);
+                    rest.map(|rest| Ok((rest, r.json(1)?))).transpose()
+                },
+            )?;
+            Ok(found.into_iter().flatten().collect())
         })
     }
 

@@ -1,8 +1,9 @@
 //! What is known of the hold on a broker: the last reading, the offsets at the shutdown, what was rescued. All of it facts.
 
+use super::audit::Deed;
 use super::{Ledger, Said};
 use crate::domain::hold::{HoldBaseline, HoldReading, Rescued, Seen};
-use crate::domain::{Result, time};
+use crate::domain::{Error, Result, time};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -20,8 +21,9 @@ pub struct Rescue {
     pub offsets: Rescued,
 }
 
+/// Each file has a fact of its own: two rescues at once do not write over each other.
 fn rescues_of(topic: &str) -> String {
-    format!("hold-rescues {topic}")
+    format!("hold-rescue {topic} ")
 }
 
 impl Ledger {
@@ -36,7 +38,7 @@ impl Ledger {
         self.keep_fact(READING, reading, None)
     }
 
-    /// The orders that were ever seen waiting in this topic, and that the order system has not taken since.
+    /// The orders that were ever seen in this topic, and that the order system has not taken since.
     pub fn hold_seen(&self, topic: &str) -> Result<Vec<Seen>> {
         Ok(self.fact(&format!("hold-seen {topic}"))?.unwrap_or_default())
     }
@@ -68,7 +70,7 @@ impl Ledger {
 
     /// What was rescued of this topic, by the id of the rescue file.
     pub fn rescues(&self, topic: &str) -> Result<BTreeMap<String, Rescue>> {
-        Ok(self.fact(&rescues_of(topic))?.unwrap_or_default())
+        self.facts_under(&rescues_of(topic))
     }
 
     /// What was rescued of this topic, all files together.
@@ -85,9 +87,19 @@ impl Ledger {
 
     /// Notes how far the rescue of a topic is. Audited where `why` says so: its begin and its end are, its progress is not.
     pub fn keep_rescue(&mut self, topic: &str, id: &str, rescue: &Rescue, why: Option<&str>) -> Result<()> {
-        let mut all = self.rescues(topic)?;
-        all.insert(id.to_owned(), rescue.clone());
-        self.keep_fact(&rescues_of(topic), &all, why.map(said))
+        self.keep_fact(&format!("{}{id}", rescues_of(topic)), rescue, why.map(said))
+    }
+
+    /// Writes down that a release was refused for what stands outside the ledger, and gives the refusal back.
+    pub fn refuse_release(&mut self, error: Error) -> Error {
+        let deed = Deed {
+            action: "hold",
+            ..Deed::default()
+        };
+        match self.refuse_readonly(deed) {
+            Ok(()) => self.refuse(deed, error),
+            Err(readonly) => readonly,
+        }
     }
 
     /// What was released of a rescue file, by its id.

@@ -165,6 +165,9 @@ fn who_may_not_is_refused() {
     hold.run(&["hold", "release", "--in", "release-role.rescue"])
         .ended(4)
         .says(&["only a lead"]);
+    let audited = hold.run(&["audit", "list", "--json"]).ended(0).lines();
+    let refused = audited.iter().find(|l| l["outcome"] == "refused").unwrap();
+    assert!(refused["why"].as_str().unwrap().contains("only a lead"), "{refused}");
     hold.run(&["hold", "release", "--in", "release-role.rescue", "--dry-run"])
         .ended(0);
     assert_eq!(keys(&hold.topic, 1).0.len(), 0);

@@ -6,6 +6,8 @@ use crate::room::Room;
 mod anchors;
 #[path = "../../src/ledger/tests/deeds.rs"]
 mod deeds;
+#[path = "../../src/ledger/tests/hold.rs"]
+mod hold;
 #[path = "../../src/ledger/tests/ignores.rs"]
 mod ignores;
 #[path = "../../src/ledger/tests/made.rs"]

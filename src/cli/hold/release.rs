@@ -37,8 +37,9 @@ impl Release {
             return Err(Error::refused("hold release: this restitch only looks").cure("run it without --readonly"));
         }
         if !self.dry_run && ledger.role() < Role::Lead {
-            return Err(Error::refused("only a lead sends rescued orders back")
-                .cure("ask one of `[roles] lead`; --dry-run shows everybody what would be sent"));
+            let refused = Error::refused("only a lead sends rescued orders back")
+                .cure("ask one of `[roles] lead`; --dry-run shows everybody what would be sent");
+            return Err(ledger.refuse_release(refused));
         }
         let look = status::look(&config, Some(&ledger))?;
         if let Some(silent) = look.silent {

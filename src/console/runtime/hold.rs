@@ -15,6 +15,10 @@ use std::time::{Duration, Instant};
 const EVERY: Duration = Duration::from_secs(1);
 /// So often the ledger does: other consoles and commands read it there.
 const KEEP: Duration = Duration::from_secs(5);
+/// A hundred thousand orders seen are megabytes: keeping them takes no more than this share of the time, but is done at
+/// least once a minute.
+const SHARE: u32 = 200;
+const AT_LEAST: Duration = Duration::from_mins(1);
 
 /// Follows the hold; ends where there is none on a broker.
 pub fn run(shared: &Shared) -> Result<()> {
@@ -27,6 +31,7 @@ pub fn run(shared: &Shared) -> Result<()> {
     let mut follower = Follower::open(hold, None)?;
     let mut last: Option<HoldReading> = ledger.hold_reading()?.filter(|r| r.topic == topic);
     let mut kept: Option<Instant> = None;
+    let mut rest = KEEP;
     loop {
         bug_on_purpose("hold");
         let asked = follower.ask(&|| false);
@@ -48,14 +53,16 @@ pub fn run(shared: &Shared) -> Result<()> {
             }
         };
         let answered = reading.silent_since.is_none();
-        if answered && !shared.readonly && kept.is_none_or(|at| at.elapsed() >= KEEP) {
-            kept = Some(Instant::now());
+        if answered && !shared.readonly && kept.is_none_or(|at| at.elapsed() >= rest) {
+            let begun = Instant::now();
             if ledger.role() >= Role::Operator && status::wants_record(&ledger)? {
                 ledger.record_hold(&follower.baseline(now), "phase pods-down is done")?;
             }
             follower.remember(ledger.hold_seen(&topic)?);
             ledger.keep_hold_seen(&topic, &follower.seen())?;
             ledger.keep_hold_reading(&reading)?;
+            kept = Some(begun);
+            rest = (begun.elapsed() * SHARE).clamp(KEEP, AT_LEAST);
         }
         shared.mailbox.tell(Msg::Hold(Box::new(reading.clone())));
         last = Some(reading);

@@ -67,7 +67,9 @@ SELECT i.no AS incident,
             WHERE k.incident = i.no AND k.at > micros() - 30000000),
            (SELECT string_agg(md5(concat_ws(' ', p.phase, p.state, p.per_mille, p.evidence)), ' ' ORDER BY p.phase)
             FROM kept_phases p WHERE p.incident = i.no),
-           (SELECT string_agg(md5(f.name || f.value), ' ' ORDER BY f.name) FROM kept_facts f WHERE f.incident = i.no)
+           (SELECT string_agg(md5(f.name || f.value), ' ' ORDER BY f.name) FROM kept_facts f
+            -- Megabytes, and nothing that a screen shows.
+            WHERE f.incident = i.no AND f.name NOT LIKE 'hold-seen %')
        )) AS mark
 FROM kept_incidents i LEFT JOIN kept_heads h ON h.incident = i.no;
 

@@ -2,6 +2,7 @@ mod anchors;
 mod deeds;
 mod faults;
 mod files;
+mod hold;
 mod ignores;
 mod made;
 mod openings;
