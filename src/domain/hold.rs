@@ -161,6 +161,20 @@ pub struct Seen {
     pub offset: i64,
     /// The message's stamp, microseconds since 1970.
     pub at: Option<i64>,
+    /// That message took it back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withdrawn: bool,
+}
+
+impl Seen {
+    /// Whether this was said after the other.
+    pub fn is_newer(&self, other: &Self) -> bool {
+        if self.partition == other.partition {
+            self.offset > other.offset
+        } else {
+            self.at > other.at
+        }
+    }
 }
 
 /// The offsets of the hold when the order system stopped.

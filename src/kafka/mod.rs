@@ -2,9 +2,10 @@
 //!
 //! A [`Reader`] assigns partitions by hand: it joins no group, stores and commits no offset, and never jumps over what is
 //! gone (`auto.offset.reset` is `error`: `earliest` and `latest` pass silently over deleted records). Only committed
-//! transactions are read. [`msk`] makes the tokens of Amazon MSK.
+//! transactions are read. [`msk`] makes the tokens of Amazon MSK, [`topic`] asks for the settings of topics.
 
 pub mod msk;
+pub mod topic;
 
 use crate::config::{KafkaConfig, SaslMechanism, secrets};
 use crate::domain::{Error, Result};
@@ -191,11 +192,13 @@ impl Reader {
             )
     }
 
-    /// Asks until there is an answer, the time is up, or nobody wants it any more.
+    /// Asks until there is an answer, the time is up, or nobody wants it any more. A broker that answers late is given
+    /// longer the next time.
     pub fn ask<T>(&self, stopped: impl Fn() -> bool, ask: impl Fn(Duration) -> Result<T, KafkaError>) -> Result<T> {
         let begun = Instant::now();
+        let mut limit = LOOK * 5;
         loop {
-            match ask(LOOK * 5) {
+            match ask(limit) {
                 Ok(answer) => return Ok(answer),
                 Err(e) if passing(&e) => {}
                 Err(e) => return Err(self.failed(format!("the broker refuses: {e}"))),
@@ -207,6 +210,7 @@ impl Reader {
             if stopped() || begun.elapsed() > ANSWER {
                 return Err(self.no_answer(ANSWER));
             }
+            limit = (limit * 2).min(ANSWER.saturating_sub(begun.elapsed())).max(LOOK);
         }
     }
 }
@@ -222,8 +226,15 @@ pub fn passing(e: &KafkaError) -> bool {
         Code::TimedOutQueue,
         Code::RequestTimedOut,
         Code::NetworkException,
+        // While another leader is being found: the client or the broker knows an older one.
         Code::LeaderNotAvailable,
         Code::NotLeaderForPartition,
+        Code::FencedLeaderEpoch,
+        Code::UnknownLeaderEpoch,
+        Code::OffsetNotAvailable,
+        Code::KafkaStorageError,
+        // The client lets go of a broker that left the cluster.
+        Code::DestroyBroker,
         Code::BrokerNotAvailable,
         Code::CoordinatorLoadInProgress,
         Code::CoordinatorNotAvailable,
@@ -234,4 +245,30 @@ pub fn passing(e: &KafkaError) -> bool {
         Code::SSL,
     ];
     e.rdkafka_error_code().is_some_and(|code| passing.contains(&code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_that_needs_longer_is_given_longer() {
+        let cluster = KafkaConfig {
+            brokers: vec!["127.0.0.1:1".to_owned()],
+            ..KafkaConfig::default()
+        };
+        let reader = Reader::open(&cluster, "here".to_owned()).unwrap();
+        let needs = Duration::from_secs(3);
+        let answer = reader.ask(
+            || false,
+            |limit| {
+                std::thread::sleep(limit.min(needs));
+                if limit < needs {
+                    return Err(KafkaError::Global(RDKafkaErrorCode::OperationTimedOut));
+                }
+                Ok(limit)
+            },
+        );
+        assert_eq!(answer, Ok(Duration::from_secs(4)), "after one second and two");
+    }
 }

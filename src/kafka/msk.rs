@@ -11,7 +11,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rdkafka::client::OAuthToken;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A token lives so long.
+/// A token lives so long at most; the client asks for another when four fifths of its time are over (librdkafka,
+/// `rdkafka_sasl_oauthbearer.c`).
 const LIFE: Duration = Duration::from_mins(15);
 
 /// The region in the names that MSK gives its brokers: `b-1.cluster.abc123.c2.kafka.eu-central-1.amazonaws.com:9098`.
@@ -57,6 +58,8 @@ pub fn token(region: &str) -> Result<OAuthToken> {
 /// The token of these credentials at this moment.
 fn signed(region: &str, credentials: Credentials, now: SystemTime) -> Result<OAuthToken> {
     let wrong = |e: &dyn std::fmt::Display| Error::failed(format!("the token cannot be signed: {e}"));
+    // It is good for nothing once its credentials are not.
+    let ends = (now + LIFE).min(credentials.expiry().unwrap_or(now + LIFE));
     let identity = credentials.into();
     let mut settings = SigningSettings::default();
     settings.signature_location = SignatureLocation::QueryParams;
@@ -88,7 +91,7 @@ fn signed(region: &str, credentials: Credentials, now: SystemTime) -> Result<OAu
     }
     // Not signed; the brokers write it into their log.
     url.push_str("&User-Agent=restitch");
-    let expires = (now + LIFE).duration_since(UNIX_EPOCH).map_err(|e| wrong(&e))?;
+    let expires = ends.duration_since(UNIX_EPOCH).map_err(|e| wrong(&e))?;
     Ok(OAuthToken {
         token: URL_SAFE_NO_PAD.encode(url),
         principal_name: "restitch".to_owned(),
@@ -149,5 +152,9 @@ mod tests {
         let signature = parts.iter().find_map(|p| p.strip_prefix("X-Amz-Signature=")).unwrap();
         assert!(signature.len() == 64 && signature.bytes().all(|b| b.is_ascii_hexdigit()));
         assert!(!url.contains("secret"), "the key itself never leaves");
+        let soon = now + Duration::from_mins(2);
+        let brief = Credentials::new("AKIDEXAMPLE", "secret", None, Some(soon), "test");
+        let token = signed("eu-central-1", brief, now).unwrap();
+        assert_eq!(token.lifetime_ms, (1_795_356_300 + 120) * 1_000, "no longer than its credentials");
     }
 }

@@ -2,14 +2,11 @@
 
 use crate::config::{Config, LogConfig, SourceKind};
 use crate::domain::deadline::Kept;
-use crate::kafka::{self, Complaints};
-use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use crate::kafka::topic::Topics;
 use std::time::{Duration, Instant};
 
 /// The retention of a topic is asked for so often.
 const ASK: Duration = Duration::from_mins(5);
-/// And for so long.
-const LIMIT: Duration = Duration::from_secs(5);
 
 /// The logs that forget, their topics asked now and then.
 #[derive(Debug, Default)]
@@ -49,14 +46,8 @@ fn keeps(log: &LogConfig) -> Option<Kept> {
 
 /// `retention.ms` of a topic; `None` where it keeps everything, or the brokers do not say.
 fn retention(log: &LogConfig, topic: &str) -> Option<Duration> {
-    let (settings, complaints) = kafka::client(&log.kafka, &format!("[[log]] {}", log.name)).ok()?;
-    let client: AdminClient<Complaints> = settings.create_with_context(complaints).ok()?;
-    let options = AdminOptions::new().request_timeout(Some(LIMIT));
-    let asked = [ResourceSpecifier::Topic(topic)];
-    let asked = client.describe_configs(&asked, &options);
-    let answer = crate::job::runtime().ok()?.block_on(asked).ok()?;
-    let topic = answer.into_iter().next()?.ok()?;
-    let value = topic.get("retention.ms")?.value.as_ref()?;
+    let topics = Topics::open(&log.kafka, &format!("[[log]] {}", log.name)).ok()?;
+    let settings = topics.settings(topic).ok()?;
     // Kafka documentation, topic configs: -1 keeps everything.
-    value.parse().ok().map(Duration::from_millis)
+    settings.get("retention.ms")?.parse().ok().map(Duration::from_millis)
 }

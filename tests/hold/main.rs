@@ -13,9 +13,16 @@
 mod night;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../pty/terminal.rs"]
+mod terminal;
 
+mod console;
+mod faults;
+mod postgres;
+mod relay;
 mod release;
 mod rescue;
+mod sasl;
 mod scan;
 mod status;
 mod tls;

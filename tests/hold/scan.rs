@@ -110,6 +110,19 @@ fn what_the_broker_deleted_is_expired_unless_it_was_rescued_or_is_there() {
 }
 
 #[test]
+fn an_order_that_was_taken_back_does_not_expire_though_an_earlier_look_saw_it_wait() {
+    let hold = night("scan-withdrawn", &[], "");
+    let send = |message: &str| kafka().send_at(&hold.topic, 0, now(), ("SFH-1", Some(message)));
+    send(&order("SFH-1", &json!({})));
+    hold.status();
+    send(r#"{"entity":"order","key":"SFH-1","op":"delete","state":null}"#);
+    hold.status();
+    kafka().delete_before(&hold.topic, 0, 2);
+    let report = hold.run(&["scan", "--json"]).ended(3).json();
+    assert_eq!(report["orders"]["expired"], 0, "{report}");
+}
+
+#[test]
 fn malformed_messages_are_counted_and_silent_brokers_end_no_scan() {
     let broker = Kafka::start();
     let topic = broker.topic("held", 1);

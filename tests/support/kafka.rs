@@ -86,6 +86,18 @@ impl Kafka {
         self.watcher.wait().unwrap();
     }
 
+    /// Stops it in its tracks: whoever asks waits; or lets it go on.
+    pub fn pause(&self, stop: bool) {
+        use rustix::process::{Pid, Signal, kill_process};
+        let shell = self.watcher.id();
+        let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
+        let signal = if stop { Signal::STOP } else { Signal::CONT };
+        // The broker, and the shell's `cat`, which does not mind.
+        for child in children.split_whitespace() {
+            kill_process(Pid::from_raw(child.parse().unwrap()).unwrap(), signal).unwrap();
+        }
+    }
+
     pub fn brokers(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }

@@ -189,16 +189,16 @@ fn forecast<'m>(model: &Model, reading: &'m HoldReading, width: usize) -> Vec<St
             if at_risk == 0 {
                 Strip::new().with(
                     Tone::Text,
-                    safe!(" services back {} ({}): nothing unrescued is old by then", back, by),
+                    safe!(" nothing unrescued is old when services are back: {} ({})", back, by),
                 )
             } else {
                 Strip::new().with(
                     Tone::Bad,
                     safe!(
-                        " services back {} ({}): {} unrescued may be gone by then",
+                        " {} unrescued may be gone when services are back: {} ({})",
+                        count(at_risk),
                         back,
-                        by,
-                        count(at_risk)
+                        by
                     ),
                 )
             }

@@ -7,6 +7,7 @@
 
 use crate::domain::hold::{BaselineOffsets, Keeping};
 use crate::domain::time::span;
+use std::collections::HashMap;
 
 const MILLI: i64 = 1_000;
 /// Stamps further ahead than this are the fault of somebody's clock.
@@ -19,6 +20,20 @@ pub(super) struct TopicSettings {
     pub retention_bytes: Option<i64>,
     pub cleanup: Option<String>,
     pub stamps: Option<String>,
+}
+
+impl TopicSettings {
+    /// Out of all that the broker told.
+    pub fn of(mut told: HashMap<String, String>) -> Result<Self, String> {
+        let mut take = |name: &str| told.remove(name);
+        let retention = take("retention.ms").and_then(|ms| ms.parse().ok());
+        Ok(Self {
+            retention_ms: Some(retention.ok_or("retention.ms is not among them")?),
+            retention_bytes: take("retention.bytes").and_then(|bytes| bytes.parse().ok()),
+            cleanup: take("cleanup.policy"),
+            stamps: take("message.timestamp.type"),
+        })
+    }
 }
 
 /// How long messages are kept: the topic's retention where it can be read and is no longer than the configured window,

@@ -1,42 +1,29 @@
 //! Reads the hold from its brokers, and goes on doing so: offsets, the topic's settings, and the stamp of every message
 //! that waits. Nothing is joined, nothing is committed.
 
-use super::clock::{self, AHEAD, TopicSettings};
-use crate::config::{FormatKind, HoldConfig, KafkaConfig};
-use crate::domain::hold::{HeldPartition, HoldBaseline, HoldReading, Keeping, Oldest, Ranges, Rescued, Seen};
-use crate::domain::{Error, Result};
-use crate::kafka::{self, Complaints, LOOK, Reader, passing};
-use crate::log::hold::label_of;
-use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use super::ask::{self, is_out_of_range, list};
+use super::clock::{self, TopicSettings};
+use super::watched::{Watched, see};
+use crate::config::{FormatKind, HoldConfig};
+use crate::domain::Result;
+use crate::domain::hold::{HeldPartition, HoldBaseline, HoldReading, Keeping, Rescued, Seen};
+use crate::kafka::topic::Topics;
+use crate::kafka::{LOOK, Reader, passing};
 use rdkafka::consumer::Consumer;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use tokio::runtime::Runtime;
 
 /// Settings and partitions are asked for again so often: they may be changed while one looks, and that is the cure.
 const SETTINGS: Duration = Duration::from_secs(30);
-/// Brokers are given so long to tell the topic's settings.
-const TOLD: Duration = Duration::from_secs(5);
-/// Names kept of messages that wait; behind them, a message is called by its offset.
-const NAMED: usize = 100_000;
 /// Few, large answers: following costs little, and the deadline moves no faster.
 const GENTLE: &[(&str, &str)] = &[
     ("fetch.min.bytes", "65536"),
     ("fetch.wait.max.ms", "500"),
     ("queued.max.messages.kbytes", "4096"),
 ];
-
-/// The offsets of a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Offsets {
-    /// The first that the broker still has.
-    pub earliest: i64,
-    /// Behind the last.
-    pub latest: i64,
-}
 
 /// What the brokers do not tell.
 #[derive(Debug, Clone, Default)]
@@ -57,37 +44,6 @@ pub struct Beside {
     pub before: Option<HoldReading>,
 }
 
-/// A message that waits.
-struct Waiting {
-    offset: i64,
-    stamp: Option<i64>,
-}
-
-/// A partition being followed.
-#[derive(Default)]
-struct Watched {
-    offsets: Option<Offsets>,
-    committed: Option<i64>,
-    /// Where it is assigned; `None` before it is.
-    next: Option<i64>,
-    /// It was read to its end since.
-    at_end: bool,
-    waiting: VecDeque<Waiting>,
-    names: BTreeMap<i64, Box<str>>,
-}
-
-/// What a message says of its order.
-enum Named {
-    /// Nothing at all.
-    Nobody,
-    /// It waits.
-    Order(String),
-    /// It was taken back.
-    Withdrawn(String),
-    /// Nothing that restitch reads: the message's key.
-    Key(String),
-}
-
 /// The hold's topic, being followed.
 pub struct Follower {
     topic: String,
@@ -95,7 +51,7 @@ pub struct Follower {
     window: i64,
     reader: Reader,
     group: Option<Reader>,
-    settings: Settings,
+    settings: Topics,
     partitions: BTreeMap<i32, Watched>,
     keeping: Keeping,
     asked: Option<Instant>,
@@ -104,22 +60,11 @@ pub struct Follower {
     seen: BTreeMap<String, Seen>,
 }
 
-/// A client that asks for a topic's settings.
-struct Settings {
-    admin: AdminClient<Complaints>,
-    runtime: Runtime,
-}
-
-/// What a topic is called in errors.
-pub(super) fn place(cluster: &KafkaConfig, topic: &str) -> String {
-    format!("[hold] topic {topic} at {}", cluster.brokers.join(", "))
-}
-
 impl Follower {
     /// Sets the clients up; asks nobody yet. `topic` is another than the hold's, where one is named.
     pub fn open(hold: &HoldConfig, topic: Option<&str>) -> Result<Self> {
         let topic = topic.map_or_else(|| hold.topic.clone().unwrap_or_default(), str::to_owned);
-        let place = place(&hold.kafka, &topic);
+        let place = ask::place(&hold.kafka, &topic);
         let group = hold.group.as_ref().map(|group| {
             // The id of somebody else's group: it is only asked what it committed, and nothing is ever assigned.
             Reader::under(&hold.kafka, place.clone(), group, &[])
@@ -129,7 +74,7 @@ impl Follower {
             window: i64::try_from(hold.window.as_micros()).unwrap_or(i64::MAX),
             reader: Reader::open_with(&hold.kafka, place.clone(), GENTLE)?,
             group: group.transpose()?,
-            settings: Settings::open(&hold.kafka, &place)?,
+            settings: Topics::open(&hold.kafka, &place)?,
             topic,
             partitions: BTreeMap::new(),
             keeping: Keeping::default(),
@@ -143,16 +88,16 @@ impl Follower {
     /// answers.
     pub fn ask(&mut self, stopped: &dyn Fn() -> bool) -> Result<()> {
         if self.asked.is_none_or(|at| at.elapsed() > SETTINGS) {
-            for id in partitions(&self.reader, &self.topic, stopped)? {
+            for id in ask::partitions(&self.reader, &self.topic, stopped)? {
                 self.partitions.entry(id).or_default();
             }
             self.notes.clear();
-            let settings = self.settings.of(&self.topic);
+            let settings = self.settings.settings(&self.topic).and_then(TopicSettings::of);
             self.keeping = clock::keeping(self.window, settings.as_ref().map_err(String::as_str));
             self.asked = Some(Instant::now());
         }
         let ids: Vec<i32> = self.partitions.keys().copied().collect();
-        for (id, offsets) in offsets(&self.reader, &self.topic, &ids, stopped)? {
+        for (id, offsets) in ask::offsets(&self.reader, &self.topic, &ids, stopped)? {
             if let Some(partition) = self.partitions.get_mut(&id) {
                 partition.offsets = Some(offsets);
                 partition.at_end &= partition.next.is_some_and(|next| next >= offsets.latest);
@@ -277,7 +222,7 @@ impl Follower {
             .unassign()
             .map_err(|e| self.reader.failed(e.to_string()))?;
         let ids: Vec<i32> = self.partitions.keys().copied().collect();
-        for (id, offsets) in offsets(&self.reader, &self.topic, &ids, &|| false)? {
+        for (id, offsets) in ask::offsets(&self.reader, &self.topic, &ids, &|| false)? {
             if let Some(partition) = self.partitions.get_mut(&id) {
                 partition.offsets = Some(offsets);
             }
@@ -300,7 +245,10 @@ impl Follower {
     /// left out.
     pub fn remember(&mut self, before: Vec<Seen>) {
         for seen in before {
-            self.seen.entry(seen.label.clone()).or_insert(seen);
+            let known = self.seen.get(&seen.label);
+            if known.is_none_or(|known| seen.is_newer(known)) {
+                self.seen.insert(seen.label.clone(), seen);
+            }
         }
         let partitions = &self.partitions;
         let taken = |s: &Seen| {
@@ -310,7 +258,7 @@ impl Follower {
         self.seen.retain(|_, s| !taken(s));
     }
 
-    /// The orders seen waiting, to be remembered.
+    /// The orders seen, to be remembered.
     pub fn seen(&self) -> Vec<Seen> {
         self.seen.values().cloned().collect()
     }
@@ -322,7 +270,8 @@ impl Follower {
                 .partitions
                 .get(&s.partition)
                 .and_then(|p| Some(p.offsets?.earliest));
-            earliest.is_some_and(|at| s.offset < at)
+            !s.withdrawn
+                && earliest.is_some_and(|at| s.offset < at)
                 && !rescued.get(&s.partition).is_some_and(|ranges| ranges.has(s.offset))
         };
         self.seen.values().filter(gone).cloned().collect()
@@ -399,230 +348,5 @@ impl Follower {
             notes: self.notes.clone(),
             queued: beside.queued,
         }
-    }
-}
-
-impl Watched {
-    fn is_read(&self) -> bool {
-        self.offsets
-            .is_some_and(|o| self.next.is_some_and(|next| next >= o.latest))
-    }
-
-    /// Takes a message in; `None` where it was taken before.
-    fn take(&mut self, message: &BorrowedMessage<'_>, format: FormatKind) -> Option<Named> {
-        let offset = message.offset();
-        if self.next.is_some_and(|next| offset < next) {
-            return None;
-        }
-        self.next = Some(offset + 1);
-        let stamp = message.timestamp().to_millis().filter(|ms| *ms >= 0);
-        self.waiting.push_back(Waiting {
-            offset,
-            stamp: stamp.and_then(|ms| ms.checked_mul(1_000)),
-        });
-        let named = name_of(message, format);
-        if self.names.len() < NAMED
-            && let Named::Order(name) | Named::Withdrawn(name) | Named::Key(name) = &named
-        {
-            let end = name.floor_char_boundary(100);
-            self.names.insert(offset, name[..end].into());
-        }
-        Some(named)
-    }
-
-    fn line(&self, offsets: Offsets, keeping: &Keeping, beside: &Beside, rescued: Option<&Ranges>) -> HeldPartition {
-        let first = offsets.earliest.max(self.committed.unwrap_or(0)).min(offsets.latest);
-        let shutdown = beside.shutdown.as_ref().map(|(at, _)| *at);
-        let held = (offsets.latest - first).unsigned_abs();
-        let safe = rescued.map_or(0, |r| r.count(first, offsets.latest));
-        let is_safe = |m: &&Waiting| rescued.is_some_and(|r| r.has(m.offset));
-        let open = || self.waiting.iter().filter(|m| !is_safe(m));
-        let loss_from = clock::loss_from(keeping, shutdown, open().map(|m| m.stamp))
-            .or_else(|| clock::loss_from(keeping, shutdown, self.waiting.iter().map(|m| m.stamp)));
-        let at_risk = beside.services_back.as_ref().map_or(0, |(back, _)| {
-            let may_go = |m: &&Waiting| clock::dies_at(keeping, shutdown, m.stamp).is_none_or(|at| at <= *back);
-            let read_to = self.next.unwrap_or(first).clamp(first, offsets.latest);
-            let unread = (offsets.latest - read_to).unsigned_abs() * u64::from(!self.at_end);
-            open().filter(may_go).count() as u64 + unread
-        });
-        let oldest = self.waiting.front().map(|m| Oldest {
-            offset: m.offset,
-            name: self.names.get(&m.offset).map(ToString::to_string).unwrap_or_default(),
-            at: m.stamp,
-        });
-        let count = |of: &dyn Fn(&Waiting) -> bool| self.waiting.iter().filter(|m| of(m)).count() as u64;
-        HeldPartition {
-            id: 0,
-            earliest: offsets.earliest,
-            latest: offsets.latest,
-            committed: self.committed,
-            held,
-            rescued: safe,
-            lost: None,
-            gone: Ranges::default(),
-            loss_from,
-            oldest,
-            at_risk,
-            future: count(&|m| m.stamp.is_some_and(|at| at > beside.now + AHEAD)),
-            unstamped: count(&|m| m.stamp.is_none()),
-        }
-    }
-}
-
-/// What people call the message: the order's label, else the message's key.
-fn name_of(message: &BorrowedMessage<'_>, format: FormatKind) -> Named {
-    let value = message.payload().filter(|_| format == FormatKind::Native);
-    match value.and_then(label_of) {
-        Some((label, false)) => Named::Order(label),
-        Some((label, true)) => Named::Withdrawn(label),
-        None => {
-            let key = message.key().and_then(|key| String::from_utf8(key.to_vec()).ok());
-            key.map_or(Named::Nobody, Named::Key)
-        }
-    }
-}
-
-/// Notes that an order waits, or was taken back.
-fn see(seen: &mut BTreeMap<String, Seen>, message: &BorrowedMessage<'_>, named: Named) {
-    match named {
-        Named::Order(label) if seen.len() < NAMED || seen.contains_key(&label) => {
-            let stamp = message.timestamp().to_millis().filter(|ms| *ms >= 0);
-            let order = Seen {
-                label: label.clone(),
-                partition: message.partition(),
-                offset: message.offset(),
-                at: stamp.and_then(|ms| ms.checked_mul(1_000)),
-            };
-            seen.insert(label, order);
-        }
-        Named::Withdrawn(label) => {
-            seen.remove(&label);
-        }
-        _ => {}
-    }
-}
-
-/// The broker deleted what was asked for.
-pub(super) fn is_out_of_range(e: &KafkaError) -> bool {
-    use RDKafkaErrorCode as Code;
-    matches!(
-        e.rdkafka_error_code(),
-        Some(Code::OffsetOutOfRange | Code::AutoOffsetReset)
-    )
-}
-
-fn list(topic: &str, ids: &[i32]) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    for id in ids {
-        list.add_partition(topic, *id);
-    }
-    list
-}
-
-/// The topic's partitions, in order.
-pub(super) fn partitions(reader: &Reader, topic: &str, stopped: &dyn Fn() -> bool) -> Result<Vec<i32>> {
-    let metadata = reader.ask(stopped, |limit| reader.consumer.fetch_metadata(Some(topic), limit))?;
-    let topics = metadata.topics();
-    if let Some(error) = topics.iter().find_map(rdkafka::metadata::MetadataTopic::error) {
-        let error = RDKafkaErrorCode::from(error);
-        if error == RDKafkaErrorCode::UnknownTopicOrPartition {
-            return Err(Error::usage(format!("there is no topic {topic:?}"))
-                .at("[hold] topic")
-                .cure("check the name; `kcat -L -b BROKER` lists the topics"));
-        }
-        return Err(reader
-            .failed(format!("the broker refuses the topic: {error}"))
-            .cure("ask for the right to Describe and Read it"));
-    }
-    let all = topics.iter().flat_map(rdkafka::metadata::MetadataTopic::partitions);
-    let mut ids: Vec<i32> = all.map(rdkafka::metadata::MetadataPartition::id).collect();
-    ids.sort_unstable();
-    Ok(ids)
-}
-
-/// First and last offsets of these partitions: two requests, however many there are.
-pub(super) fn offsets(
-    reader: &Reader,
-    topic: &str,
-    ids: &[i32],
-    stopped: &dyn Fn() -> bool,
-) -> Result<Vec<(i32, Offsets)>> {
-    // In place of a time, ListOffsets takes -2 for the first offset and -1 for the one behind the last.
-    let ends = |which: Offset| {
-        let mut asked = TopicPartitionList::new();
-        for id in ids {
-            asked
-                .add_partition_offset(topic, *id, which)
-                .map_err(|e| reader.failed(e.to_string()))?;
-        }
-        let told = reader.ask(stopped, |limit| {
-            let told = reader.consumer.offsets_for_times(asked.clone(), limit)?;
-            for element in told.elements() {
-                element.error()?;
-            }
-            Ok(told)
-        })?;
-        let at = |e: rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match e.offset() {
-            Offset::Offset(at) => Ok((e.partition(), at)),
-            other => Err(reader.failed(format!(
-                "partition {}: the broker tells no offset but {other:?}",
-                e.partition()
-            ))),
-        };
-        told.elements()
-            .into_iter()
-            .map(at)
-            .collect::<Result<BTreeMap<i32, i64>>>()
-    };
-    let (earliest, latest) = (ends(Offset::Beginning)?, ends(Offset::End)?);
-    let both = earliest.into_iter().filter_map(|(id, earliest)| {
-        let latest = latest.get(&id)?.max(&earliest);
-        Some((
-            id,
-            Offsets {
-                earliest,
-                latest: *latest,
-            },
-        ))
-    });
-    Ok(both.collect())
-}
-
-impl Settings {
-    fn open(cluster: &KafkaConfig, place: &str) -> Result<Self> {
-        let (config, complaints) = kafka::client(cluster, place)?;
-        let admin = config.create_with_context(complaints);
-        Ok(Self {
-            admin: admin.map_err(|e| Error::usage(format!("the Kafka client cannot be set up: {e}")).at(place))?,
-            runtime: tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .map_err(|e| Error::failed(format!("no thread can be started: {e}")))?,
-        })
-    }
-
-    /// The settings of this topic, or why they cannot be read.
-    fn of(&self, topic: &str) -> Result<TopicSettings, String> {
-        let options = AdminOptions::new().request_timeout(Some(TOLD));
-        let resource = [ResourceSpecifier::Topic(topic)];
-        let told = self
-            .runtime
-            .block_on(self.admin.describe_configs(resource.iter(), &options));
-        let told = told
-            .map_err(|e| e.to_string())?
-            .pop()
-            .ok_or("the broker tells nothing")?;
-        let told = told.map_err(|e| e.to_string())?;
-        let text = |name: &str| told.get(name).and_then(|entry| entry.value.clone());
-        Ok(TopicSettings {
-            retention_ms: Some(
-                text("retention.ms")
-                    .and_then(|ms| ms.parse().ok())
-                    .ok_or("retention.ms is not among them")?,
-            ),
-            retention_bytes: text("retention.bytes").and_then(|bytes| bytes.parse().ok()),
-            cleanup: text("cleanup.policy"),
-            stamps: text("message.timestamp.type"),
-        })
     }
 }

@@ -5,7 +5,7 @@
 //! looking for the key behind the topic's end as the journal has it, and by nothing else: what was found is not sent again.
 
 use super::file::{self, Saved, Stamp};
-use super::follow::{self, Offsets};
+use super::ask::{self, Offsets};
 use super::journal::{Journal, Place};
 use crate::config::HoldConfig;
 use crate::domain::hold::{HoldReading, Ranges};
@@ -116,7 +116,7 @@ pub fn plan(path: &Path, asked: &Asked<'_>, dry: bool) -> Result<Planning> {
     }
     let reader = Reader::open_with(
         &asked.hold.kafka,
-        follow::place(&asked.hold.kafka, &origin.topic),
+        ask::place(&asked.hold.kafka, &origin.topic),
         &[("isolation.level", "read_uncommitted"), ("fetch.wait.max.ms", "100")],
     )?;
     let mut messages: Vec<Saved> = messages.into_values().collect();
@@ -220,7 +220,7 @@ fn settle(reader: &Reader, topic: &str, id: &str, journal: &mut Journal, dry: bo
         if again {
             std::thread::sleep(STRAGGLERS);
         }
-        let ends = follow::offsets(reader, topic, &ids, &|| false)?;
+        let ends = ask::offsets(reader, topic, &ids, &|| false)?;
         found.extend(keys_behind(reader, topic, id, &tails, &ends)?);
         for ((partition, offset), tail) in &open {
             let earliest = ends
@@ -353,7 +353,7 @@ impl Planning {
         let Some(mut journal) = self.journal.take() else {
             return Ok(self.release);
         };
-        let (mut config, complaints) = kafka::client(&hold.kafka, &follow::place(&hold.kafka, &self.release.topic))?;
+        let (mut config, complaints) = kafka::client(&hold.kafka, &ask::place(&hold.kafka, &self.release.topic))?;
         let context = Delivered {
             complaints,
             taken: Arc::default(),
@@ -377,7 +377,7 @@ impl Planning {
             }
             let ids: BTreeSet<i32> = going.iter().map(|n| self.release.lines[*n].place.0).collect();
             let ids: Vec<i32> = ids.into_iter().collect();
-            let ends: BTreeMap<i32, Offsets> = follow::offsets(&self.reader, &self.release.topic, &ids, &|| false)?
+            let ends: BTreeMap<i32, Offsets> = ask::offsets(&self.reader, &self.release.topic, &ids, &|| false)?
                 .into_iter()
                 .collect();
             let tails = |place: &Place| (*place, ends.get(&place.0).map_or(0, |o| o.latest));

@@ -1,7 +1,7 @@
 //! The rescue: every message of a topic into a file, before the broker may delete it, and on as they come.
 
 use super::file::{Contents, Entry, Origin, Saved, Stamp, Writer};
-use super::follow::{self, Offsets, is_out_of_range};
+use super::ask::{self, Offsets, is_out_of_range};
 use crate::config::HoldConfig;
 use crate::domain::hold::Rescued;
 use crate::domain::{Error, Result, time};
@@ -88,8 +88,8 @@ pub fn run(
     stopped: &dyn Fn() -> bool,
     tell: &mut dyn FnMut(&Origin, &Progress) -> Result<()>,
 ) -> Result<Rescue> {
-    let reader = Reader::open_with(&hold.kafka, follow::place(&hold.kafka, topic), GREEDY)?;
-    let ids = follow::partitions(&reader, topic, stopped)?;
+    let reader = Reader::open_with(&hold.kafka, ask::place(&hold.kafka, topic), GREEDY)?;
+    let ids = ask::partitions(&reader, topic, stopped)?;
     let (writer, known) = Writer::open(out, || Origin {
         id: uuid::Uuid::now_v7().to_string(),
         topic: topic.to_owned(),
@@ -154,7 +154,7 @@ impl Copying<'_> {
     }
 
     fn ask(&mut self, stopped: &dyn Fn() -> bool) -> Result<()> {
-        self.ends = follow::offsets(&self.reader, self.topic, &self.ids, stopped)?
+        self.ends = ask::offsets(&self.reader, self.topic, &self.ids, stopped)?
             .into_iter()
             .collect();
         self.sum();
