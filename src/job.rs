@@ -18,7 +18,7 @@ use crate::domain::queue::{CaseFile, Course, Decide, ScanCounts};
 use crate::domain::ready::Ready;
 use crate::domain::schema::{Catalogue, ORDER};
 use crate::domain::{Error, Result, time};
-use crate::ledger::{self, Asker, Ledger};
+use crate::ledger::{self, Asker, Ledger, Role};
 use crate::log::{LogInput, ReadError, Wants};
 use crate::resolve::effects::{self, Carried};
 use crate::resolve::prove::{self, Proven};
@@ -287,9 +287,9 @@ pub fn cluster(config: &Config, ledger: &mut Ledger, may_set: bool) -> Result<Re
     Ok(reading)
 }
 
-/// Tells the org of the phases that changed, where that is configured.
+/// Tells the org of the phases that changed, where that is configured, and whoever asks may act.
 pub fn tell_org(config: &Config, ledger: &mut Ledger) -> Result<()> {
-    if config.org.is_none() {
+    if config.org.is_none() || ledger.role() < Role::Operator {
         return Ok(());
     }
     runtime()?.block_on(org::tell(config, ledger, &time::now)).map(drop)

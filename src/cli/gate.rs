@@ -24,7 +24,10 @@ pub fn run(context: &mut Context<'_>) -> Result<u8> {
     })?;
     print(context, &gate, config.incident.restored_to)?;
     match &mut ledger {
-        Some(ledger) if !context.globals.readonly => ledger.keep_gate(&gate, Asker::Person)?,
+        Some(ledger) if !context.globals.readonly => {
+            ledger.keep_gate(&gate, Asker::Person)?;
+            job::tell_org(&config, ledger)?;
+        }
         _ => complain("restitch: not kept in the ledger: this restitch only looks"),
     }
     Ok(if gate.light() == Light::Green { DONE } else { LEFT })

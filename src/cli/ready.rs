@@ -13,11 +13,14 @@ use serde_json::json;
 /// told. The phases that the cluster shows are set first.
 pub fn run(context: &mut Context<'_>, config: &Config) -> Result<u8> {
     let mut ledger = context.ledger(config)?;
-    if config.cluster.is_some() {
-        let may_set = !context.globals.readonly;
-        if let Err(error) = job::cluster(config, &mut ledger, may_set) {
-            complain(&format!("restitch: warning: {error}"));
-        }
+    let may_set = !context.globals.readonly;
+    if config.cluster.is_some()
+        && let Err(error) = job::cluster(config, &mut ledger, may_set)
+    {
+        complain(&format!("restitch: warning: {error}"));
+    }
+    if may_set {
+        job::tell_org(config, &mut ledger)?;
     }
     let ready = job::ready(config, &ledger)?;
     print(context, &ready)?;

@@ -2,7 +2,9 @@
 
 use super::{Context, DONE, LEFT, complain, ready};
 use crate::config::Config;
+use crate::domain::phase::{Phase, PhaseState};
 use crate::domain::preflight::{Mark, Preflight};
+use crate::domain::restoring::Told;
 use crate::domain::time::Clock;
 use crate::domain::{Result, time};
 use crate::job;
@@ -109,12 +111,21 @@ fn command(context: &mut Context<'_>, config: &Config) -> Result<u8> {
 }
 
 /// Follows the restore until somebody can connect: 0; or until it will come to no good end by itself: an error that says why.
+/// The phases that the cluster and others say of meanwhile are told too.
 fn watch(context: &mut Context<'_>, config: &Config) -> Result<u8> {
     let mut ledger = ledger(context, config)?;
+    let may_set = !context.globals.readonly;
     let mut watch = Watch::new(config, ledger.as_ref(), Clock::default())?;
+    let mut phases = Phases::default();
     let runtime = job::runtime()?;
     loop {
-        let (told, pause) = runtime.block_on(watch.look())?;
+        let (mut told, pause) = runtime.block_on(watch.look())?;
+        if let Some(ledger) = &mut ledger {
+            if may_set {
+                watch.keep(ledger)?;
+            }
+            told.extend(phases.news(config, ledger, may_set)?);
+        }
         for told in &told {
             if context.out.wants_json() {
                 let line = json!({"at": time::format(told.at), "kind": told.kind, "text": told.text});
@@ -127,8 +138,8 @@ fn watch(context: &mut Context<'_>, config: &Config) -> Result<u8> {
             }
         }
         context.out.finish()?;
-        if let Some(ledger) = ledger.as_mut().filter(|_| !context.globals.readonly) {
-            watch.keep(ledger)?;
+        if let Some(ledger) = ledger.as_mut().filter(|_| may_set) {
+            job::tell_org(config, ledger)?;
         }
         if context.out.is_closed() {
             return Ok(DONE);
@@ -138,5 +149,46 @@ fn watch(context: &mut Context<'_>, config: &Config) -> Result<u8> {
         }
         // A poll: AWS tells nothing by itself.
         std::thread::sleep(pause);
+    }
+}
+
+/// The phases as they were last told.
+#[derive(Default)]
+struct Phases {
+    told: Vec<(Phase, PhaseState, String)>,
+    lost: Option<String>,
+}
+
+impl Phases {
+    /// What is new: the cluster is read where one is configured. The restore itself tells of its own phase.
+    fn news(&mut self, config: &Config, ledger: &mut Ledger, may_set: bool) -> Result<Vec<Told>> {
+        let mut news = Vec::new();
+        if config.cluster.is_some() {
+            let lost = job::cluster(config, ledger, may_set).err().map(|e| e.what);
+            if lost != self.lost {
+                let text = lost.clone().unwrap_or_else(|| "the cluster answers again".to_owned());
+                news.push(Told {
+                    at: time::now(),
+                    kind: "cluster".to_owned(),
+                    text,
+                });
+                self.lost = lost;
+            }
+        }
+        for line in ledger.phases()? {
+            let now = (line.phase, line.state, line.evidence.clone());
+            let quiet = line.phase == Phase::Restoring || line.state == PhaseState::Waiting && line.evidence.is_empty();
+            if quiet || self.told.contains(&now) {
+                continue;
+            }
+            self.told.retain(|(phase, _, _)| *phase != line.phase);
+            self.told.push(now);
+            news.push(Told {
+                at: time::now(),
+                kind: "phase".to_owned(),
+                text: format!("{} {}: {}", line.phase.title(), line.state.name(), line.evidence),
+            });
+        }
+        Ok(news)
     }
 }

@@ -54,6 +54,7 @@ pub fn scan(context: &mut Context<'_>, config: &Config, despite: Option<&str>) -
         }
         complain(&format!("{elapsed} ms, peak memory {} MB", peak_memory() / 1_000_000));
     }
+    job::tell_org(config, &mut ledger)?;
     Ok(if ledger.counts()?.unsettled() == 0 { DONE } else { LEFT })
 }
 

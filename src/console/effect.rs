@@ -72,6 +72,8 @@ pub enum Effect {
     KeepDrafts(BTreeMap<String, Draft>),
     /// Tell the preview from the log; answer with [`super::msg::Msg::Preview`].
     LoadPreview,
+    /// Ask AWS now; answer with [`super::msg::Msg::Restoring`].
+    AskAws,
     /// Begin a scan.
     StartScan {
         /// Why it goes on although the gate is red; else a red gate stops it.

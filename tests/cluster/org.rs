@@ -310,5 +310,26 @@ fn the_command_line_tells_too_with_the_token_of_its_variable_which_nobody_sees()
         // A second tick of the same phase is the same change.
         tick("drained");
         assert_eq!(peer.told().len(), 1);
+        // What changed where nobody told of it is told by whoever comes next, once.
+        night.write("quiet.toml", crate::night::CONFIG);
+        for phase in ["services", "workers"] {
+            night
+                .run(&["--config", "quiet.toml", "phase", phase, "done", "--reason", "seen"])
+                .ended(0);
+        }
+        assert_eq!(peer.told().len(), 1);
+        let with_token = |args: &[&str]| {
+            let mut command = night.command(args);
+            crate::night::Night::finish(command.env("ORG_TOKEN", "canary-8f2e").output().unwrap())
+        };
+        with_token(&["restore", "ready", "--readonly"]);
+        assert_eq!(peer.told().len(), 1, "who only looks tells nobody");
+        for command in [["restore", "ready"].as_slice(), &["gate"], &["scan"], &["restore", "ready"]] {
+            with_token(command);
+        }
+        let told: Vec<Json> = peer.told().iter().map(|t| t["phase"].clone()).collect();
+        for phase in ["drained", "services", "workers"] {
+            assert_eq!(told.iter().filter(|t| *t == phase).count(), 1, "{phase}: {told:?}");
+        }
     });
 }

@@ -385,6 +385,48 @@ fn a_cluster_and_a_backup_without_its_instance_have_their_own_commands() {
     );
 }
 
+/// A Multi-AZ DB cluster: its engine is PostgreSQL's own, its class is the cluster's, and AWS makes its three instances.
+#[test]
+fn a_multi_az_cluster_is_restored_with_its_class_and_its_instances() {
+    let site = Site::new();
+    {
+        let mut world = site.peer.world();
+        world.instances.clear();
+        let mut cluster = Cluster::new("om-prod", "cluster-OLD", "available");
+        for (member, value) in [
+            ("Engine", "postgres"),
+            ("EngineVersion", "15.8"),
+            ("DBClusterInstanceClass", "db.m6gd.large"),
+            ("StorageType", "io1"),
+            ("Iops", "3000"),
+            ("MultiAZ", "true"),
+        ] {
+            cluster.more.insert(member, value.to_owned());
+        }
+        world.clusters.push(cluster);
+        for (name, resource) in [("om-prod-1", "db-A"), ("om-prod-2", "db-B"), ("om-prod-3", "db-C")] {
+            let mut member = Instance::new(name, resource, "available");
+            member.cluster = Some("om-prod".to_owned());
+            world.instances.push(member);
+        }
+    }
+    let printed = site.run(&["restore", "command"]).ended(0).out;
+    let restore = words(printed.lines().next().unwrap()).join(" ");
+    for wanted in [
+        "restore-db-cluster-to-point-in-time --source-db-cluster-identifier om-prod",
+        "--db-cluster-instance-class db.m6gd.large",
+        "--storage-type io1",
+        "--iops 3000",
+    ] {
+        assert!(restore.contains(wanted), "{wanted} is not in {restore}");
+    }
+    assert!(!printed.contains("create-db-instance"), "AWS makes them: {printed}");
+    let found = site.check(0);
+    let checks = found["checks"].as_array().unwrap();
+    assert!(checks.iter().all(|c| c["check"] != "instances"), "{found}");
+    assert!(line(&found, "window").1.contains("2026-11-22"), "{found}");
+}
+
 #[test]
 fn what_is_not_configured_is_said_before_anything_is_asked() {
     let site = Site::new();

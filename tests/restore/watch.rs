@@ -351,6 +351,29 @@ fn a_restored_cluster_answers_when_one_of_its_instances_does() {
 }
 
 #[test]
+fn a_restored_multi_az_cluster_gets_its_instances_from_aws() {
+    let site = Site::new();
+    let mut restored = Cluster::new("om-prod-restored", "cluster-NEW", "creating");
+    for (member, value) in [("Engine", "postgres"), ("DBClusterInstanceClass", "db.m6gd.large")] {
+        restored.more.insert(member, value.to_owned());
+    }
+    site.peer.world().clusters.push(restored);
+    let mut watch = site.watch();
+    watch.until("found", "cluster om-prod-restored is cluster-NEW");
+    "available".clone_into(&mut site.peer.world().clusters[0].status);
+    watch.until("step", "instances running: none yet: AWS makes them with the cluster");
+    for nth in 1..=3 {
+        let mut member = Instance::new(&format!("om-prod-restored-{nth}"), &format!("db-M{nth}"), "creating");
+        member.cluster = Some("om-prod-restored".to_owned());
+        site.peer.world().instances.push(member);
+    }
+    assert!(!site.phase().contains("restoring done"));
+    site.peer.world().set_status("om-prod-restored-1", "available");
+    watch.until("available", "om-prod-restored answers");
+    watch.ended(0);
+}
+
+#[test]
 fn recovery_is_read_from_the_log_files_where_they_can_be_read() {
     let site = Site::new();
     site.begin();

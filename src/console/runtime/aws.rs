@@ -6,7 +6,6 @@ use super::work::Shared;
 use crate::domain::Result;
 use crate::job;
 use crate::restore::rds::watch::Watch;
-use std::thread;
 
 /// Follows the configured restore, where one is. Who may change nothing sees it all the same; the phase is then set by
 /// somebody else's console.
@@ -34,7 +33,7 @@ pub fn run(shared: &Shared) -> Result<()> {
             view: Box::new(watch.view().clone()),
             preflight: preflight.clone().map(Box::new),
         });
-        // A poll: AWS tells nothing by itself.
-        thread::sleep(pause);
+        // A poll: AWS tells nothing by itself. A person may want to know at once.
+        shared.aws.next_within(pause);
     }
 }

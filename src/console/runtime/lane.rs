@@ -58,6 +58,16 @@ impl<J> Lane<J> {
         }
     }
 
+    /// Waits for a job, but no longer than this; the one before counts as done.
+    pub fn next_within(&self, patience: Duration) -> Option<J> {
+        let mut state = self.lock();
+        state.busy = false;
+        self.changed.notify_all();
+        let waited = self.changed.wait_timeout_while(state, patience, |s| s.waiting.is_empty());
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.waiting.pop_front()
+    }
+
     /// Whether one like this waits: what is being done is out of date.
     pub fn has(&self, like: impl Fn(&J) -> bool) -> bool {
         self.lock().waiting.iter().any(like)

@@ -41,6 +41,8 @@ pub struct Shared {
     pub deeds: Lane<deeds::Job>,
     pub scan: scan::Desk,
     pub preview: Lane<()>,
+    /// Asks AWS now, and not only when it is time.
+    pub aws: Lane<()>,
     pub bulk: bulk::Desk,
     ended: AtomicBool,
 }
@@ -104,6 +106,7 @@ impl Work {
             deeds: Lane::default(),
             scan: scan::Desk::default(),
             preview: Lane::default(),
+            aws: Lane::default(),
             bulk: bulk::Desk::default(),
             ended: AtomicBool::new(false),
         };
@@ -221,6 +224,7 @@ impl Work {
             Effect::Sift { scope, ask } => shared.bulk.asked.push(bulk::Job::Sift { scope, ask }),
             Effect::Bulk(bulking) => shared.bulk.asked.push(bulk::Job::Work(bulking)),
             Effect::StopBulk => shared.bulk.stop.store(true, Ordering::SeqCst),
+            Effect::AskAws => shared.aws.replace((), |()| true),
             Effect::LoadPreview => shared.preview.replace((), |()| true),
             Effect::StartScan { despite } => shared.scan.ask(despite),
             Effect::Restart => self.begin()?,

@@ -457,6 +457,7 @@ fn refresh(model: &mut Model, out: &mut Vec<Effect>) {
         out.push(Effect::Restart);
     }
     out.push(Effect::LoadOverview);
+    out.push(Effect::AskAws);
     read_rows(model, out);
     super::reload_case(model, out);
     if model.view == View::Diff {

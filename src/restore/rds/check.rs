@@ -2,7 +2,7 @@
 
 use super::client::{Aws, AwsError, Trouble};
 use super::command::Plan;
-use super::db::{Db, Kind, Setting, Way};
+use super::db::{Db, Setting, Way};
 use super::events::{self, Past};
 use super::inside::{self, Inside};
 use super::keys::{self, Key};
@@ -401,7 +401,7 @@ fn lacking(db: &Db, plan: &Plan<'_>) -> Vec<Line> {
             "after a rename AWS says that the new name works in about ten minutes; the old instance keeps running",
         ),
     );
-    if db.kind == Kind::Cluster && db.engine.starts_with("aurora") {
+    if db.is_aurora() {
         let what = format!(
             "the restore makes the volume of {} without an instance: nobody can connect to it yet",
             plan.target

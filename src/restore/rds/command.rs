@@ -138,7 +138,7 @@ pub fn commands(db: &Db, plan: &Plan<'_>, region: &str, key: Option<&str>) -> Re
 
 /// The restore of an Aurora cluster makes the volume alone: without an instance nobody can connect to it.
 fn members(db: &Db, plan: &Plan<'_>, region: &str) -> Result<Vec<String>> {
-    if db.kind == Kind::Instance || !db.engine.starts_with("aurora") {
+    if !db.is_aurora() {
         return Ok(Vec::new());
     }
     let mut members: Vec<_> = db.members.iter().collect();

@@ -205,6 +205,11 @@ fn owned(text: Option<&str>) -> String {
 }
 
 impl Db {
+    /// Whether its restore makes a volume alone: the instances of a Multi-AZ DB cluster AWS makes.
+    pub fn is_aurora(&self) -> bool {
+        self.kind == Kind::Cluster && self.engine.starts_with("aurora")
+    }
+
     /// An instance. Defaults of the call are in the API reference of `RestoreDBInstanceToPointInTime`.
     pub fn of_instance(i: &DbInstance) -> Self {
         let mut s = Settings::default();

@@ -296,7 +296,10 @@ impl Follow {
                 db.members.iter().filter(|m| is_up(m.status.as_deref())).count(),
             );
             let words = match there {
-                0 => "none yet: run the create-db-instance lines of `restitch restore command`".to_owned(),
+                0 if db.is_aurora() => {
+                    "none yet: run the create-db-instance lines of `restitch restore command`".to_owned()
+                }
+                0 => "none yet: AWS makes them with the cluster".to_owned(),
                 _ => format!("{up} of {there} answer"),
             };
             steps.push(("instances", stand(up > 0, failed, meaning == Meaning::Usable), words));
