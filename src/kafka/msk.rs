@@ -155,6 +155,10 @@ mod tests {
         let soon = now + Duration::from_mins(2);
         let brief = Credentials::new("AKIDEXAMPLE", "secret", None, Some(soon), "test");
         let token = signed("eu-central-1", brief, now).unwrap();
-        assert_eq!(token.lifetime_ms, (1_795_356_300 + 120) * 1_000, "no longer than its credentials");
+        assert_eq!(
+            token.lifetime_ms,
+            (1_795_356_300 + 120) * 1_000,
+            "no longer than its credentials"
+        );
     }
 }

@@ -22,7 +22,10 @@ impl Topics {
     /// Sets the client up; asks nobody yet. `place` is for people.
     pub fn open(cluster: &KafkaConfig, place: &str) -> Result<Self> {
         // rdkafka's AdminClient never takes the token that its callback makes (rust-rdkafka, issue 757).
-        let by_token = cluster.sasl.as_ref().is_some_and(|s| s.mechanism == SaslMechanism::MskIam);
+        let by_token = cluster
+            .sasl
+            .as_ref()
+            .is_some_and(|s| s.mechanism == SaslMechanism::MskIam);
         let open = || {
             let (config, complaints) = super::client(cluster, place)?;
             let client = config.create_with_context(complaints);
@@ -43,8 +46,15 @@ impl Topics {
         let options = AdminOptions::new().request_timeout(Some(TOLD));
         let resource = [ResourceSpecifier::Topic(topic)];
         let told = self.runtime.block_on(client.describe_configs(&resource, &options));
-        let told = told.map_err(|e| e.to_string())?.pop().ok_or("the broker tells nothing")?;
+        let told = told
+            .map_err(|e| e.to_string())?
+            .pop()
+            .ok_or("the broker tells nothing")?;
         let told = told.map_err(|e| e.to_string())?;
-        Ok(told.entries.into_iter().filter_map(|e| Some((e.name, e.value?))).collect())
+        Ok(told
+            .entries
+            .into_iter()
+            .filter_map(|e| Some((e.name, e.value?)))
+            .collect())
     }
 }

@@ -324,7 +324,12 @@ fn the_command_line_tells_too_with_the_token_of_its_variable_which_nobody_sees()
         };
         with_token(&["restore", "ready", "--readonly"]);
         assert_eq!(peer.told().len(), 1, "who only looks tells nobody");
-        for command in [["restore", "ready"].as_slice(), &["gate"], &["scan"], &["restore", "ready"]] {
+        for command in [
+            ["restore", "ready"].as_slice(),
+            &["gate"],
+            &["scan"],
+            &["restore", "ready"],
+        ] {
             with_token(command);
         }
         let told: Vec<Json> = peer.told().iter().map(|t| t["phase"].clone()).collect();

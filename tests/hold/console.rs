@@ -9,14 +9,19 @@ const MINUTE: i64 = 60_000;
 const HALF_HOUR: i64 = 30 * MINUTE;
 
 fn bells(terminal: &Terminal) -> usize {
-    terminal.bytes().iter().filter(|b| **b == 7).count()
+    memchr::memchr_iter(7, &terminal.bytes()).count()
 }
 
 /// Waits for so many bells.
 fn rings(terminal: &Terminal, wanted: usize) {
     let begun = std::time::Instant::now();
     while bells(terminal) < wanted {
-        assert!(begun.elapsed() < crate::terminal::PATIENCE, "{} bells:\n{}", bells(terminal), terminal.text());
+        assert!(
+            begun.elapsed() < crate::terminal::PATIENCE,
+            "{} bells:\n{}",
+            bells(terminal),
+            terminal.text()
+        );
         std::thread::yield_now();
     }
 }
@@ -61,9 +66,17 @@ fn deadlines_come_bells_ring_and_silence_is_shown_until_it_ends() {
     terminal.hides("BROKERS SILENT");
     let label = send(0, 20);
     terminal.shows("rescued 3 of 4, 1 not");
-    assert_eq!(bells(&terminal), 3, "what is rescued rings no bell, nor does what has time");
+    assert_eq!(
+        bells(&terminal),
+        3,
+        "what is rescued rings no bell, nor does what has time"
+    );
     terminal.keys("q");
     terminal.ends().unwrap();
     let status = hold.status();
-    assert_eq!((&status["held"], &status["rescued"]), (&json!(4), &json!(3)), "{label}: {status}");
+    assert_eq!(
+        (&status["held"], &status["rescued"]),
+        (&json!(4), &json!(3)),
+        "{label}: {status}"
+    );
 }

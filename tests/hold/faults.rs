@@ -5,6 +5,11 @@
 
 use crate::rescue::in_file;
 use crate::world::World;
+use RDKafkaRespErr::{
+    RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE as NO_LEADER, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION as NOT_LEADER,
+    RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE as OUT_OF_RANGE, RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT as TIMED_OUT,
+    RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as FORBIDDEN,
+};
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
@@ -17,11 +22,6 @@ use restitch::restore::hold::status::silent;
 use std::cell::Cell;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use RDKafkaRespErr::{
-    RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE as NO_LEADER, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION as NOT_LEADER,
-    RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE as OUT_OF_RANGE, RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT as TIMED_OUT,
-    RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as FORBIDDEN,
-};
 
 type Cluster = MockCluster<'static, DefaultProducerContext>;
 
@@ -44,7 +44,10 @@ fn send(cluster: &Cluster, messages: usize) {
         .unwrap();
     for n in 0..messages {
         let text = n.to_string();
-        let record = BaseRecord::<str, str>::to("held").partition(0).key(&text).payload(&text);
+        let record = BaseRecord::<str, str>::to("held")
+            .partition(0)
+            .key(&text)
+            .payload(&text);
         producer.send(record).map_err(|(e, _)| e).unwrap();
         // One batch each, so that errors find fetches to befall.
         producer.flush(LIMIT).unwrap();
@@ -71,25 +74,41 @@ fn follow(follower: &mut Follower) -> Result<Vec<i64>> {
 fn what_passes_by_itself_is_waited_for_and_what_does_not_is_said() {
     let cluster = cluster(1, 30);
     let mut follower = Follower::open(&hold(&cluster), None).unwrap();
-    cluster.request_errors(RDKafkaApiKey::ListOffsets, &[NOT_LEADER, TIMED_OUT, NO_LEADER, FORBIDDEN]);
+    cluster.request_errors(
+        RDKafkaApiKey::ListOffsets,
+        &[NOT_LEADER, TIMED_OUT, NO_LEADER, FORBIDDEN],
+    );
     let told = loop {
         // Errors that come while it asks for the end do not touch what it asked of the beginning.
         if let Err(error) = follower.ask(NEVER) {
             break error;
         }
     };
-    assert!(told.what.contains("the broker refuses") && told.what.contains("uthorization"), "{told}");
+    assert!(
+        told.what.contains("the broker refuses") && told.what.contains("uthorization"),
+        "{told}"
+    );
     follower.ask(NEVER).unwrap();
-    cluster.request_errors(RDKafkaApiKey::Fetch, &[NOT_LEADER, OUT_OF_RANGE, NO_LEADER, OUT_OF_RANGE, FORBIDDEN]);
+    cluster.request_errors(
+        RDKafkaApiKey::Fetch,
+        &[NOT_LEADER, OUT_OF_RANGE, NO_LEADER, OUT_OF_RANGE, FORBIDDEN],
+    );
     let mut came = Vec::new();
     let told = follower.follow_each(LIMIT, true, &mut |_, offset, _| came.push(offset));
     let told = told.unwrap_err();
-    assert!(told.what.contains("the broker refuses") && told.what.contains("uthorization"), "{told}");
+    assert!(
+        told.what.contains("the broker refuses") && told.what.contains("uthorization"),
+        "{told}"
+    );
     came.extend(follow(&mut follower).unwrap());
     assert_eq!(came, (0..30).collect::<Vec<i64>>(), "each message once, in order");
     let reading = follower.reading(&Beside::default());
     assert_eq!((reading.clock().held, reading.clock().lost), (30, 0));
-    assert!(reading.keeping.notes[0].contains("settings cannot be read"), "{:?}", reading.keeping);
+    assert!(
+        reading.keeping.notes[0].contains("settings cannot be read"),
+        "{:?}",
+        reading.keeping
+    );
 }
 
 #[test]
@@ -154,7 +173,10 @@ fn a_rescue_outlives_what_passes_and_goes_on_after_what_does_not() {
     cluster.request_errors(RDKafkaApiKey::ListOffsets, &[NOT_LEADER, TIMED_OUT, FORBIDDEN]);
     let told = copy(&cluster, &out, &|_| {}).unwrap_err();
     assert!(told.what.contains("uthorization"), "{told}");
-    cluster.request_errors(RDKafkaApiKey::Fetch, &[NOT_LEADER, OUT_OF_RANGE, TIMED_OUT, OUT_OF_RANGE, FORBIDDEN]);
+    cluster.request_errors(
+        RDKafkaApiKey::Fetch,
+        &[NOT_LEADER, OUT_OF_RANGE, TIMED_OUT, OUT_OF_RANGE, FORBIDDEN],
+    );
     let told = copy(&cluster, &out, &|_| {}).unwrap_err();
     assert!(told.what.contains("uthorization"), "{told}");
     let done = copy(&cluster, &out, &|_| {}).unwrap();
@@ -181,7 +203,10 @@ fn a_rescue_waits_for_another_leader() {
         }
     })
     .unwrap();
-    assert!(since.elapsed() > Duration::from_secs(2), "nothing came from the first leader alone");
+    assert!(
+        since.elapsed() > Duration::from_secs(2),
+        "nothing came from the first leader alone"
+    );
     assert!(done.is_complete(), "{:?}", done.partitions);
     assert_eq!(in_file(&out).len(), 200);
 }

@@ -161,7 +161,15 @@ impl Door {
                     let error: i16 = if known { 0 } else { 33 };
                     let offered = self.mechanism().as_bytes();
                     let len = u16::try_from(offered.len()).unwrap();
-                    request.answer(tls, &[&error.to_be_bytes()[..], &1_i32.to_be_bytes(), &len.to_be_bytes(), offered])?;
+                    request.answer(
+                        tls,
+                        &[
+                            &error.to_be_bytes()[..],
+                            &1_i32.to_be_bytes(),
+                            &len.to_be_bytes(),
+                            offered,
+                        ],
+                    )?;
                 }
                 36 => match self.check(&request.body[4..], &mut scram) {
                     Step::Goes(say) => request.authenticated(tls, 0, "", say.as_bytes())?,
@@ -198,7 +206,9 @@ impl Door {
             Login::None => Step::Refused,
             Login::Plain(password) => granted(text == format!("\0{USER}\0{password}"), String::new(), text),
             Login::Bearer => {
-                let token = text.strip_prefix("n,,\u{1}auth=Bearer ").and_then(|t| t.strip_suffix("\u{1}\u{1}"));
+                let token = text
+                    .strip_prefix("n,,\u{1}auth=Bearer ")
+                    .and_then(|t| t.strip_suffix("\u{1}\u{1}"));
                 granted(token.is_some(), String::new(), token.unwrap_or_default().to_owned())
             }
             Login::Scram256(password) | Login::Scram512(password) => match scram.take() {
@@ -234,7 +244,10 @@ enum Step {
 /// RFC 5802: whether the proof fits, and the server's own.
 fn scram_fits<D: Digest>(block: usize, password: &str, message: &str, proof: &[u8]) -> (bool, Vec<u8>) {
     let mac = |key: &[u8], data: &[u8]| hmac::<D>(block, key, data);
-    let mut round = mac(password.as_bytes(), &[&b"salt of the test"[..], &1_u32.to_be_bytes()].concat());
+    let mut round = mac(
+        password.as_bytes(),
+        &[&b"salt of the test"[..], &1_u32.to_be_bytes()].concat(),
+    );
     let mut salted = round.clone();
     for _ in 1..4_096 {
         round = mac(password.as_bytes(), &round);
@@ -249,7 +262,11 @@ fn scram_fits<D: Digest>(block: usize, password: &str, message: &str, proof: &[u
 
 /// RFC 2104.
 pub fn hmac<D: Digest>(block: usize, key: &[u8], data: &[u8]) -> Vec<u8> {
-    let mut padded = if key.len() > block { D::digest(key).to_vec() } else { key.to_vec() };
+    let mut padded = if key.len() > block {
+        D::digest(key).to_vec()
+    } else {
+        key.to_vec()
+    };
     padded.resize(block, 0);
     let pad = |with: u8| padded.iter().map(|b| b ^ with).collect::<Vec<u8>>();
     let inner = D::digest([pad(0x36), data.to_vec()].concat());
@@ -286,7 +303,16 @@ impl Request {
 
     fn authenticated(&self, to: &mut Tls, error: i16, why: &str, say: &[u8]) -> Option<()> {
         let (words, len) = (i16::try_from(why.len()).unwrap(), i32::try_from(say.len()).unwrap());
-        self.answer(to, &[&error.to_be_bytes(), &words.to_be_bytes(), why.as_bytes(), &len.to_be_bytes(), say])
+        self.answer(
+            to,
+            &[
+                &error.to_be_bytes(),
+                &words.to_be_bytes(),
+                why.as_bytes(),
+                &len.to_be_bytes(),
+                say,
+            ],
+        )
     }
 }
 

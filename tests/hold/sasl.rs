@@ -28,8 +28,20 @@ fn world(relay: &Relay, topic: &str, lines: &str) -> World {
 fn the_client_was_built_with_every_login() {
     let config = ClientConfig::new().create_native_config().unwrap();
     let features = config.get("builtin.features").unwrap();
-    for wanted in ["ssl", "sasl_plain", "sasl_scram", "sasl_oauthbearer", "gzip", "zstd", "lz4", "snappy"] {
-        assert!(features.split(',').any(|f| f == wanted), "{wanted} is not in {features}");
+    for wanted in [
+        "ssl",
+        "sasl_plain",
+        "sasl_scram",
+        "sasl_oauthbearer",
+        "gzip",
+        "zstd",
+        "lz4",
+        "snappy",
+    ] {
+        assert!(
+            features.split(',').any(|f| f == wanted),
+            "{wanted} is not in {features}"
+        );
     }
 }
 
@@ -51,12 +63,23 @@ fn logins_by_password_are_made_and_refusals_said() {
             crate::night::Night::finish(output)
         };
         let told = status(PASSWORD).ended(0).json();
-        assert_eq!((&told["held"], &told["window_from"]), (&json!(1), &json!("configured")), "{name}: {told}");
+        assert_eq!(
+            (&told["held"], &told["window_from"]),
+            (&json!(1), &json!("configured")),
+            "{name}: {told}"
+        );
         let logins = relay.logins.lock().unwrap().len();
-        assert!(logins >= 2, "{name}: {logins} logins, of the reader and of who asks for the settings");
+        assert!(
+            logins >= 2,
+            "{name}: {logins} logins, of the reader and of who asks for the settings"
+        );
         let refused = status("another").ended(1).says(&["uthentication", "no such login"]);
         assert!(!refused.err.contains("another"), "{name}: {}", refused.err);
-        assert_eq!(relay.logins.lock().unwrap().len(), logins, "{name}: nobody else came in");
+        assert_eq!(
+            relay.logins.lock().unwrap().len(),
+            logins,
+            "{name}: nobody else came in"
+        );
     }
 }
 
@@ -70,14 +93,18 @@ fn query(token: &str) -> Vec<(String, String)> {
 
 /// The signature of a presigned request by AWS's documentation (Signature Version 4, query parameters), computed here anew.
 fn signature(parts: &[(String, String)], secret: &str) -> String {
-    let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |mut out, b| {
-        write!(out, "{b:02x}").unwrap();
-        out
-    });
+    let hex = |bytes: &[u8]| {
+        bytes.iter().fold(String::new(), |mut out, b| {
+            write!(out, "{b:02x}").unwrap();
+            out
+        })
+    };
     let own = |name: &str| parts.iter().find(|p| p.0 == name).unwrap().1.clone();
     // The brokers take the User-Agent out before they check.
-    let mut signed: Vec<&(String, String)> =
-        parts.iter().filter(|p| p.0 != "X-Amz-Signature" && p.0 != "User-Agent").collect();
+    let mut signed: Vec<&(String, String)> = parts
+        .iter()
+        .filter(|p| p.0 != "X-Amz-Signature" && p.0 != "User-Agent")
+        .collect();
     signed.sort();
     let query: Vec<String> = signed.iter().map(|(k, v)| format!("{k}={v}")).collect();
     let canonical = format!(
@@ -90,14 +117,20 @@ fn signature(parts: &[(String, String)], secret: &str) -> String {
     let to_sign = format!("AWS4-HMAC-SHA256\n{at}\n{scope}\n{}", hex(&Sha256::digest(canonical)));
     let key = scope
         .split('/')
-        .fold(format!("AWS4{secret}").into_bytes(), |key, part| hmac::<Sha256>(64, &key, part.as_bytes()));
+        .fold(format!("AWS4{secret}").into_bytes(), |key, part| {
+            hmac::<Sha256>(64, &key, part.as_bytes())
+        });
     hex(&hmac::<Sha256>(64, &key, to_sign.as_bytes()))
 }
 
 #[test]
 fn a_token_of_msk_is_signed_as_aws_documents_it() {
     let relay = Relay::start(Login::Bearer);
-    let hold = world(&relay, "held-msk", "group = \"om-msk\"\nsasl = \"msk-iam\"\nregion = \"eu-central-1\"");
+    let hold = world(
+        &relay,
+        "held-msk",
+        "group = \"om-msk\"\nsasl = \"msk-iam\"\nregion = \"eu-central-1\"",
+    );
     let mut command = hold.night.command(&["hold", "status", "--json"]);
     command
         .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
@@ -107,9 +140,16 @@ fn a_token_of_msk_is_signed_as_aws_documents_it() {
     assert_eq!(told["held"], 1, "{told}");
     // The client that asks for settings cannot log in this way: said, and not waited for.
     assert_eq!(told["window_from"], "configured");
-    assert!(told["notes"][0].as_str().unwrap().contains("not with an IAM login"), "{told}");
+    assert!(
+        told["notes"][0].as_str().unwrap().contains("not with an IAM login"),
+        "{told}"
+    );
     let tokens = relay.logins.lock().unwrap().clone();
-    assert!(tokens.len() >= 2, "{} logins, of the reader and of who reads the group", tokens.len());
+    assert!(
+        tokens.len() >= 2,
+        "{} logins, of the reader and of who reads the group",
+        tokens.len()
+    );
     for token in tokens {
         let parts = query(&token);
         let own = |name: &str| parts.iter().find(|p| p.0 == name).map(|p| p.1.as_str());
@@ -133,7 +173,10 @@ fn whoever_follows_makes_another_token_in_time() {
         "#!/bin/sh\nexec printf '{\"Version\":1,\"AccessKeyId\":\"AKIDEXAMPLE\",\"SecretAccessKey\":\"s\",\"SessionToken\":\"t\",\"Expiration\":\"%s\"}' \"$(date -u -d '+10 seconds' +%Y-%m-%dT%H:%M:%SZ)\"\n",
     );
     let script = hold.night.path("credentials.sh");
-    hold.night.write("aws", format!("[default]\ncredential_process = /bin/sh {}\n", script.display()));
+    hold.night.write(
+        "aws",
+        format!("[default]\ncredential_process = /bin/sh {}\n", script.display()),
+    );
     let mut follower = hold
         .night
         .command(&["hold", "rescue", "--follow"])
@@ -159,7 +202,10 @@ fn whoever_follows_makes_another_token_in_time() {
     kafka().send_at("held-msk-long", 0, now(), ("SFH-2", Some("y")));
     let file = hold.night.path("held-msk-long.rescue");
     while crate::rescue::in_file(&file).len() < 2 {
-        assert!(begun.elapsed() < long + Duration::from_mins(1), "nothing more is copied");
+        assert!(
+            begun.elapsed() < long + Duration::from_mins(1),
+            "nothing more is copied"
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
     follower.kill().unwrap();

@@ -63,7 +63,9 @@ impl<J> Lane<J> {
         let mut state = self.lock();
         state.busy = false;
         self.changed.notify_all();
-        let waited = self.changed.wait_timeout_while(state, patience, |s| s.waiting.is_empty());
+        let waited = self
+            .changed
+            .wait_timeout_while(state, patience, |s| s.waiting.is_empty());
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.waiting.pop_front()
     }

@@ -213,7 +213,9 @@ impl Run {
                 self.kept = drafts;
                 return None;
             }
-            Effect::Restart | Effect::AskAws | Effect::Discard(_) | Effect::LoadPreview | Effect::StopBulk => return None,
+            Effect::Restart | Effect::AskAws | Effect::Discard(_) | Effect::LoadPreview | Effect::StopBulk => {
+                return None;
+            }
         })
     }
 

@@ -39,16 +39,24 @@ fn line(phase: Phase, state: PhaseState, since: i64, evidence: &str) -> PhaseLin
 fn rescues_of_several_files_add_up_and_only_begin_and_end_are_in_the_trail() {
     let room = Room::new();
     let (mut ana, mut li) = (room.open("ana"), room.open("li"));
-    ana.keep_rescue("om.held", "a", &rescue("/a", &[(0, 5)]), Some("begun")).unwrap();
-    li.keep_rescue("om.held", "b", &rescue("/b", &[(3, 9)]), Some("begun")).unwrap();
+    ana.keep_rescue("om.held", "a", &rescue("/a", &[(0, 5)]), Some("begun"))
+        .unwrap();
+    li.keep_rescue("om.held", "b", &rescue("/b", &[(3, 9)]), Some("begun"))
+        .unwrap();
     // Of a topic whose name LIKE would take for the other's.
-    li.keep_rescue("om_held", "c", &rescue("/c", &[(100, 200)]), None).unwrap();
+    li.keep_rescue("om_held", "c", &rescue("/c", &[(100, 200)]), None)
+        .unwrap();
     ana.keep_rescue("om.held", "a", &rescue("/a", &[(0, 7)]), None).unwrap();
     let known = room.open("bo");
     assert_eq!(known.rescued("om.held").unwrap(), offsets(&[(0, 9)]));
     assert_eq!(known.rescued("om_held").unwrap(), offsets(&[(100, 200)]));
     assert_eq!(known.rescued("om").unwrap(), Rescued::new());
-    let files: Vec<String> = known.rescues("om.held").unwrap().into_values().map(|r| r.file).collect();
+    let files: Vec<String> = known
+        .rescues("om.held")
+        .unwrap()
+        .into_values()
+        .map(|r| r.file)
+        .collect();
     assert_eq!(files, ["/a", "/b"]);
     let said: Vec<_> = said(&known).into_iter().map(|l| (l.0, l.2)).collect();
     assert_eq!(said, [("ana".into(), "begun".into()), ("li".into(), "begun".into())]);
@@ -60,23 +68,40 @@ fn the_offsets_at_the_shutdown_and_releases_are_deeds_of_people_who_may() {
     let baseline = HoldBaseline {
         topic: "held".to_owned(),
         at: T0,
-        partitions: [(0, BaselineOffsets { earliest: 1, latest: 9, committed: Some(4) })].into(),
+        partitions: [(
+            0,
+            BaselineOffsets {
+                earliest: 1,
+                latest: 9,
+                committed: Some(4),
+            },
+        )]
+        .into(),
     };
     refused(room.open("bo").record_hold(&baseline, "by hand"));
     assert_eq!(room.open("ana").hold_baseline().unwrap(), None);
     room.open("ana").record_hold(&baseline, "by hand").unwrap();
     assert_eq!(room.open("li").hold_baseline().unwrap(), Some(baseline));
     let mut sam = room.open("sam");
-    sam.keep_released("id", &offsets(&[(0, 2)]), Some("2 messages to be sent")).unwrap();
+    sam.keep_released("id", &offsets(&[(0, 2)]), Some("2 messages to be sent"))
+        .unwrap();
     refused(room.open("bo").keep_released("id", &offsets(&[(0, 9)]), Some("x")));
     assert_eq!(room.open("ana").released("id").unwrap(), offsets(&[(0, 2)]));
-    let error = room.open("ana").refuse_release(crate::domain::Error::refused("only a lead sends"));
+    let error = room
+        .open("ana")
+        .refuse_release(crate::domain::Error::refused("only a lead sends"));
     assert_eq!(error.kind, ErrorKind::Refused);
     let said = said(&sam);
     let outcomes: Vec<_> = said.iter().map(|l| (l.0.as_str(), l.1.as_str())).collect();
     assert_eq!(
         outcomes,
-        [("bo", "refused"), ("ana", "ok"), ("sam", "ok"), ("bo", "refused"), ("ana", "refused")],
+        [
+            ("bo", "refused"),
+            ("ana", "ok"),
+            ("sam", "ok"),
+            ("bo", "refused"),
+            ("ana", "refused")
+        ],
         "{said:?}"
     );
     assert!(said[1].2.contains("0: 1-9 taken to 4; by hand"), "{said:?}");
@@ -90,7 +115,12 @@ fn readings_are_kept_for_everybody_and_the_trail_says_nothing_of_them() {
     let reading = HoldReading {
         topic: "held".to_owned(),
         read_at: T0,
-        partitions: vec![HeldPartition { held: 3, rescued: 1, loss_from: Some(T0 + 9), ..HeldPartition::default() }],
+        partitions: vec![HeldPartition {
+            held: 3,
+            rescued: 1,
+            loss_from: Some(T0 + 9),
+            ..HeldPartition::default()
+        }],
         ..HoldReading::default()
     };
     ana.keep_hold_reading(&reading).unwrap();
@@ -118,9 +148,12 @@ fn a_phase_begins_when_the_first_says_so_and_its_progress_is_no_news() {
     let (mut ana, mut li) = (room.open("ana"), room.open("li"));
     let (down, running, done) = (Phase::PodsDown, PhaseState::Running, PhaseState::Done);
     refused(room.open("bo").set_phase(&line(down, running, 1, "x"), "x"));
-    ana.set_phase(&line(down, running, 10, "7 of 42 are up"), "the cluster shows it").unwrap();
-    li.set_phase(&line(down, running, 12, "5 of 42 are up"), "the cluster shows it").unwrap();
-    ana.set_phase(&line(down, done, 20, "0 of 42 are up"), "the cluster shows it").unwrap();
+    ana.set_phase(&line(down, running, 10, "7 of 42 are up"), "the cluster shows it")
+        .unwrap();
+    li.set_phase(&line(down, running, 12, "5 of 42 are up"), "the cluster shows it")
+        .unwrap();
+    ana.set_phase(&line(down, done, 20, "0 of 42 are up"), "the cluster shows it")
+        .unwrap();
     let of = |ledger: &Ledger, phase| {
         let line = ledger.phases().unwrap().into_iter().find(|l| l.phase == phase).unwrap();
         (line.state, line.since, line.evidence)

@@ -4,8 +4,8 @@
 //! is sent, the journal beside the file says that it will be; afterwards, that it was. A crash in between is settled by
 //! looking for the key behind the topic's end as the journal has it, and by nothing else: what was found is not sent again.
 
-use super::file::{self, Saved, Stamp};
 use super::ask::{self, Offsets};
+use super::file::{self, Saved, Stamp};
 use super::journal::{Journal, Place};
 use crate::config::HoldConfig;
 use crate::domain::hold::{HoldReading, Ranges};

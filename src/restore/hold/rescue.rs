@@ -1,7 +1,7 @@
 //! The rescue: every message of a topic into a file, before the broker may delete it, and on as they come.
 
-use super::file::{Contents, Entry, Origin, Saved, Stamp, Writer};
 use super::ask::{self, Offsets, is_out_of_range};
+use super::file::{Contents, Entry, Origin, Saved, Stamp, Writer};
 use crate::config::HoldConfig;
 use crate::domain::hold::Rescued;
 use crate::domain::{Error, Result, time};

@@ -79,7 +79,13 @@ impl Watched {
     }
 
     /// How the partition stands.
-    pub fn line(&self, offsets: Offsets, keeping: &Keeping, beside: &Beside, rescued: Option<&Ranges>) -> HeldPartition {
+    pub fn line(
+        &self,
+        offsets: Offsets,
+        keeping: &Keeping,
+        beside: &Beside,
+        rescued: Option<&Ranges>,
+    ) -> HeldPartition {
         let first = offsets.earliest.max(self.committed.unwrap_or(0)).min(offsets.latest);
         let shutdown = beside.shutdown.as_ref().map(|(at, _)| *at);
         let held = (offsets.latest - first).unsigned_abs();
