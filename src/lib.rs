@@ -33,6 +33,9 @@
 pub mod cli;
 pub mod config;
 pub mod console;
+#[cfg(test)]
+#[path = "../tests/support/dice.rs"]
+mod dice;
 pub mod domain;
 pub mod job;
 pub mod kafka;

@@ -1,6 +1,7 @@
 //! Real services for tests: PostgreSQL, one server a test binary, gone when the binary is.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod dice;
 pub mod kafka;
 
 use restitch::config::{Database, DbUrl, SslMode};

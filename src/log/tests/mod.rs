@@ -7,6 +7,7 @@ mod gaps;
 mod held;
 mod native;
 mod properties;
+mod spoiled;
 mod wal2json;
 
 use super::*;
