@@ -1,6 +1,7 @@
 //! What a SQLite ledger is held to, held against PostgreSQL: the same files.
 
 use crate::room::Room;
+use crate::support::dice;
 
 #[path = "../../src/ledger/tests/anchors.rs"]
 mod anchors;
@@ -10,6 +11,10 @@ mod deeds;
 mod hold;
 #[path = "../../src/ledger/tests/ignores.rs"]
 mod ignores;
+#[path = "../../src/ledger/tests/keys.rs"]
+mod keys;
+#[path = "../../src/ledger/tests/lines.rs"]
+mod lines;
 #[path = "../../src/ledger/tests/made.rs"]
 mod made;
 #[path = "../../src/ledger/tests/openings.rs"]

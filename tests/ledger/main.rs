@@ -13,6 +13,7 @@ mod support;
 
 mod contract;
 mod create;
+mod outcomes;
 mod races;
 mod raw;
 mod roles;

@@ -26,6 +26,14 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'RS004', MESSAGE = why, HINT = cure;
 END $$;
 
+-- A row that a trigger of somebody else's keeps out without a word is not written: then nothing is.
+CREATE FUNCTION require_written(written boolean) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT written THEN
+        RAISE EXCEPTION 'a trigger that is none of the ledger''s keeps rows out of it';
+    END IF;
+END $$;
+
 -- A mistake in what was asked, which the trail does not keep.
 CREATE FUNCTION mistake(why text, cure text DEFAULT '') RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -65,6 +73,7 @@ BEGIN
                 audit.key, audit.outcome, audit.why, '');
     line.hash := seal(a.name, line, head.hash);
     INSERT INTO kept_audit SELECT line.*;
+    PERFORM require_written(FOUND);
     UPDATE kept_heads h SET seq = line.seq, hash = line.hash WHERE h.incident = a.incident;
 END $$;
 

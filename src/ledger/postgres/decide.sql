@@ -49,6 +49,7 @@ BEGIN
     INSERT INTO kept_decisions (key, incident, attempt, digest, verb, reason, by, at, reference, target, evidence, until, result)
     VALUES (args->>'key', a.incident, a.attempt, digest, args->>'verb', args->>'reason', who, a.now, args->>'reference',
             args->>'to', args->>'evidence', (args->>'until')::bigint, result::text);
+    PERFORM require_written(FOUND);
     FOR item IN SELECT jsonb_array_elements(args->'cases') LOOP
         SELECT * INTO c FROM kept_cases k WHERE k.no = case_no(a, item->>'id');
         PERFORM require_claim(a, who, c.id, c.no, CASE nth WHEN 0 THEN (args->>'fence')::bigint END);
@@ -57,8 +58,10 @@ BEGIN
         END IF;
         INSERT INTO kept_decided (key, no, findings, steps, assignee, wanted)
         VALUES (args->>'key', c.no, item->>'findings', item->>'steps', item->>'assignee', item->>'wanted');
+        PERFORM require_written(FOUND);
         UPDATE kept_cases k SET state = item->>'next', verb = args->>'verb', decision = args->>'key', disproven = false
         WHERE k.no = c.no;
+        PERFORM require_written(FOUND);
         -- What was asked for before and waits is overtaken.
         UPDATE kept_papers p SET state = 'withdrawn', answered_by = who, answered_at = a.now, answer = 'decided otherwise'
         WHERE p.incident = a.incident AND p.case_id = c.id AND p.state = 'waits' AND p.key <> args->>'key';

@@ -4,6 +4,8 @@ mod faults;
 mod files;
 mod hold;
 mod ignores;
+mod keys;
+mod lines;
 mod made;
 mod openings;
 mod papers;
@@ -15,6 +17,7 @@ mod trail;
 
 use super::Who;
 use crate::config::{Config, DbUrl};
+use crate::dice;
 pub(crate) use made::*;
 use std::path::PathBuf;
 use std::sync::Arc;
