@@ -94,7 +94,9 @@ type Sent = (String, Vec<(String, String)>, Json);
 pub fn messages(brokers: &str, topic: &str) -> Vec<Sent> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
+        // The client asks for one; as nothing is committed under it, the broker knows no such group.
         .set("group.id", "test")
+        .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .create()
         .unwrap();
@@ -313,7 +315,7 @@ fn a_broker_that_never_confirms_leaves_it_unconfirmed_until_one_does() {
 
 /// What the receiver does with a request.
 #[derive(Clone, Copy)]
-enum Answer {
+pub enum Answer {
     /// Status, headers, body.
     Says(u16, &'static str, &'static str),
     /// Reads it, and closes the connection hard.
@@ -324,13 +326,13 @@ enum Answer {
 use Answer::{Resets, Says, Silence};
 
 /// A receiver that answers request after request as told, and keeps what it got: head and body.
-struct Peer {
-    url: String,
+pub struct Peer {
+    pub url: String,
     got: Arc<Mutex<Vec<(String, Json)>>>,
 }
 
 impl Peer {
-    fn new(answers: &[Answer]) -> Self {
+    pub fn new(answers: &[Answer]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/orders", listener.local_addr().unwrap());
         let got: Arc<Mutex<Vec<(String, Json)>>> = Arc::default();
@@ -375,11 +377,11 @@ impl Peer {
         Self { url, got }
     }
 
-    fn got(&self) -> Vec<(String, Json)> {
+    pub fn got(&self) -> Vec<(String, Json)> {
         self.got.lock().unwrap().clone()
     }
 
-    fn world(&self, more: &str) -> World {
+    pub fn world(&self, more: &str) -> World {
         world(&format!(
             "grace = \"0s\"\nresubmit = {{ do = \"http\", url = \"{}\", timeout = \"2s\"{more} }}",
             self.url

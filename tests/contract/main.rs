@@ -16,6 +16,7 @@ mod support;
 
 mod database;
 mod differences;
+mod effects_killed;
 mod findings;
 mod gate;
 mod intent;

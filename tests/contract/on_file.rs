@@ -6,6 +6,8 @@ use crate::world::{Event, Place, World};
 mod effects;
 #[path = "effects_cut.rs"]
 mod effects_cut;
+#[path = "effects_secret.rs"]
+mod effects_secret;
 #[path = "effects_sent.rs"]
 mod effects_sent;
 

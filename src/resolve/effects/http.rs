@@ -2,7 +2,7 @@
 //! refused, or the receiver said 429 or 503.
 
 use super::{End, before};
-use crate::config::{HttpEffect, secrets};
+use crate::config::{HttpEffect, Secret, secrets};
 use crate::domain::Error;
 use crate::ledger::Pending;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
@@ -17,7 +17,7 @@ const ANSWER: usize = 300;
 
 /// Sends the request.
 pub async fn run(to: &HttpEffect, url: &str, payload: &str, effect: &Pending) -> End {
-    let (client, headers) = match prepare(to, effect) {
+    let (client, headers, token) = match prepare(to, effect) {
         Ok(ready) => ready,
         Err(error) => return before(effect, error),
     };
@@ -39,7 +39,7 @@ pub async fn run(to: &HttpEffect, url: &str, payload: &str, effect: &Pending) ->
             .send()
             .await;
         let (what, asked) = match sent {
-            Ok(answer) => match told(answer).await {
+            Ok(answer) => match told(answer, token.as_ref()).await {
                 Told::End(end) => return end,
                 Told::Wait(what, asked) => (what, asked),
             },
@@ -58,7 +58,7 @@ pub async fn run(to: &HttpEffect, url: &str, payload: &str, effect: &Pending) ->
     }
 }
 
-fn prepare(to: &HttpEffect, effect: &Pending) -> Result<(reqwest::Client, HeaderMap), Error> {
+fn prepare(to: &HttpEffect, effect: &Pending) -> Result<(reqwest::Client, HeaderMap, Option<Secret>), Error> {
     let unfit = |what: &str| Error::usage(format!("{what} is no HTTP header")).at("[effects]");
     let mut headers = HeaderMap::new();
     for (name, value) in &to.headers {
@@ -71,7 +71,8 @@ fn prepare(to: &HttpEffect, effect: &Pending) -> Result<(reqwest::Client, Header
     if let Some(case) = effect.cases.first().and_then(|c| HeaderValue::try_from(c).ok()) {
         headers.insert("restitch-case", case);
     }
-    if let Some(token) = secrets::token(to)? {
+    let token = secrets::token(to)?;
+    if let Some(token) = &token {
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.reveal())).map_err(|_| unfit("the token"))?;
         bearer.set_sensitive(true);
         headers.insert(AUTHORIZATION, bearer);
@@ -84,7 +85,7 @@ fn prepare(to: &HttpEffect, effect: &Pending) -> Result<(reqwest::Client, Header
         .user_agent("restitch")
         .build()
         .map_err(|e| Error::failed(format!("no request can be made: {}", chain(&e))))?;
-    Ok((client, headers))
+    Ok((client, headers, token))
 }
 
 enum Told {
@@ -93,7 +94,7 @@ enum Told {
     Wait(String, Option<Duration>),
 }
 
-async fn told(answer: Response) -> Told {
+async fn told(answer: Response, token: Option<&Secret>) -> Told {
     let status = answer.status();
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         let asked = answer
@@ -104,7 +105,7 @@ async fn told(answer: Response) -> Told {
     }
     let place = answer.url().to_string();
     // What was answered counts by its status; the words are for people, and may be missing.
-    let words = words(answer).await;
+    let words = words(answer, token).await;
     let said = if words.is_empty() {
         format!("answered {}", status.as_u16())
     } else {
@@ -121,17 +122,22 @@ async fn told(answer: Response) -> Told {
     })
 }
 
-/// The beginning of what was answered.
-async fn words(mut answer: Response) -> String {
+/// The beginning of what was answered. A receiver may repeat the token that it does not know: that is kept nowhere.
+async fn words(mut answer: Response, token: Option<&Secret>) -> String {
+    let secret = token.map_or("", Secret::reveal);
     let mut bytes = Vec::new();
-    while bytes.len() < ANSWER {
+    while bytes.len() < ANSWER + secret.len() {
         match answer.chunk().await {
             Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
             Ok(None) | Err(_) => break,
         }
     }
-    bytes.truncate(ANSWER);
-    String::from_utf8_lossy(&bytes).trim().to_owned()
+    let mut text = String::from_utf8_lossy(&bytes).into_owned();
+    if !secret.is_empty() {
+        text = text.replace(secret, "(token)");
+    }
+    text.truncate(text.floor_char_boundary(ANSWER));
+    text.trim().to_owned()
 }
 
 /// `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3).
