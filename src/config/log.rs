@@ -6,7 +6,7 @@ use super::tree::Value;
 use super::types::{FormatKind, LogConfig, OrderBy, SourceKind};
 use super::{schema, url};
 use crate::domain::Result;
-use crate::domain::schema::Schema;
+use crate::domain::schema::{NAME_LIMIT, Schema};
 use std::collections::BTreeMap;
 
 /// All logs, in order.
@@ -78,7 +78,7 @@ fn log(fields: &Fields<'_>, name: &str, schema: &Schema) -> Result<LogConfig> {
         )?;
     }
     if source == SourceKind::Postgres {
-        fields.need("table", "\"audit.events\"")?;
+        event_table(&fields.need("table", "\"audit.events\"")?)?;
     }
     Ok(LogConfig {
         name: name.to_owned(),
@@ -96,6 +96,20 @@ fn log(fields: &Fields<'_>, name: &str, schema: &Schema) -> Result<LogConfig> {
         max_age: fields.get("max_age").map(|f| f.duration()).transpose()?,
         slot,
     })
+}
+
+/// Refuses a table's name of which the server would cut a part off without a word, and find another's table.
+fn event_table(field: &Field<'_>) -> Result<()> {
+    let too_long = |name: &str| name.trim_matches('"').len() > NAME_LIMIT;
+    if field.text()?.split('.').any(too_long) {
+        return Err(field
+            .wrong(format!(
+                "{}: a PostgreSQL name has at most {NAME_LIMIT} bytes",
+                field.path
+            ))
+            .cure("give the table's name as \\d shows it"));
+    }
+    Ok(())
 }
 
 /// What the log calls entities otherwise than the site.

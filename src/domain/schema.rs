@@ -13,6 +13,9 @@ pub const ORDER: &str = "order";
 /// The entity whose columns the `items` of a held order carry.
 pub const ORDER_ITEM: &str = "order_item";
 
+/// Bytes of a PostgreSQL name: the server cuts a longer one off without a word, and would look up another.
+pub const NAME_LIMIT: usize = 63;
+
 /// `owner = { order_id = "order" }`: the row belongs to the row of `entity` that `column` names by key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {

@@ -12,5 +12,6 @@ mod support;
 
 mod contract;
 mod iam;
+mod names;
 mod server;
 mod tls;

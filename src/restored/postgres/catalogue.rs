@@ -1,15 +1,12 @@
 //! What `pg_catalog` says of the mapped tables. Every name in SQL comes from here, looked up by parameter, then quoted.
 
-use crate::domain::schema::{Catalogue, Column, EntityIx, Schema, Table};
+use crate::domain::schema::{Catalogue, Column, EntityIx, NAME_LIMIT, Schema, Table};
 use crate::domain::value::ColumnType;
 use crate::domain::{Error, Result};
 use crate::restored::pg::{Connection, quoted};
 use crate::restored::{check_columns, check_targets, no_table};
 use std::collections::HashMap;
 use tokio_postgres::types::{Oid, Type};
-
-/// PostgreSQL cuts longer names off without a word, and would look up another.
-const NAME_LIMIT: usize = 63;
 
 /// A mapped table as statements need it.
 #[derive(Debug)]
