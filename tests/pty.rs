@@ -12,19 +12,31 @@
 mod demo;
 #[path = "pty/hostile.rs"]
 mod hostile;
+#[path = "pty/looks.rs"]
+mod looks;
 #[path = "pty/stories.rs"]
 mod stories;
 #[path = "pty/strain.rs"]
 mod strain;
+#[path = "support/mod.rs"]
+mod support;
 #[path = "pty/terminal.rs"]
 mod terminal;
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use terminal::{PATIENCE, RESTITCH, Terminal, command};
+
+/// A server that keeps what it acknowledges, and lists whose statement is whose.
+fn server() -> &'static support::Pg {
+    static SERVER: OnceLock<support::Pg> = OnceLock::new();
+    SERVER.get_or_init(|| support::Pg::start(&["fsync=on", "autovacuum=off", "log_line_prefix=%u@%d:"]))
+}
 
 /// A folder with the configuration of an incident that has nothing in it yet.
 fn quiet_incident() -> TempDir {
@@ -57,6 +69,24 @@ fn child_of(pid: u32) -> u32 {
     }
 }
 
+/// Does it so many times, some at once.
+fn many(times: usize, each: impl Fn(usize) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= times {
+                        break;
+                    }
+                    each(n);
+                }
+            });
+        }
+    });
+}
+
 /// A shell that notes the terminal's settings before and after restitch, and its exit code.
 fn in_a_shell(folder: &Path, env: &[(&str, &str)]) -> Terminal {
     let script = "stty -g > before; \"$0\" \"$@\"; echo $? > code; stty -g > after; echo '[the shell again]'; read x";
@@ -78,9 +108,10 @@ fn the_terminal_is_whole_after_every_end() {
         ("SIGINT", |t| send(child_of(t.pid()), Signal::INT), "130"),
         ("SIGQUIT", |t| send(child_of(t.pid()), Signal::QUIT), "131"),
     ];
-    for (name, end, code) in ends {
+    many(20 * ends.len(), |n| {
+        let (name, end, code) = ends[n % ends.len()];
         if name == "a panic" && !cfg!(debug_assertions) {
-            continue;
+            return;
         }
         let folder = quiet_incident();
         let mut terminal = in_a_shell(folder.path(), &[("TEST_BUG_IN_RESTITCH", "screen")]);
@@ -105,16 +136,21 @@ fn the_terminal_is_whole_after_every_end() {
                 "the panic wrote to the terminal"
             );
         }
-    }
+    });
 }
 
 #[test]
 fn a_closed_terminal_ends_it_at_once() {
-    // SIGHUP as it comes, and ignored as under nohup.
-    for trap in ["", "trap '' HUP;"] {
+    // SIGHUP as it comes, ignored as under nohup, and blocked; each time the terminal's end is read and written as well.
+    let ways = [
+        "exec \"$0\"",
+        "trap '' HUP; exec \"$0\"",
+        "exec env --block-signal=HUP \"$0\"",
+    ];
+    many(20 * ways.len(), |n| {
+        let way = ways[n % ways.len()];
         let folder = quiet_incident();
-        let script = format!("{trap} exec \"$0\" \"$@\"");
-        let sh = command("/bin/sh", &["-c", &script, RESTITCH], folder.path());
+        let sh = command("/bin/sh", &["-c", way, RESTITCH], folder.path());
         let mut terminal = Terminal::start(sh, (80, 24));
         terminal.shows(QUIET);
         let before = terminal.cpu().expect("it runs");
@@ -126,14 +162,18 @@ fn a_closed_terminal_ends_it_at_once() {
             if let Some(status) = terminal.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(since.elapsed() < Duration::from_secs(2), "still there after 2 s");
-            std::thread::yield_now();
+            assert!(since.elapsed() < Duration::from_secs(2), "{way}: still there after 2 s");
+            // Another's turn: many wait here.
+            std::thread::sleep(Duration::from_millis(1));
         };
-        assert_eq!(status.exit_code(), 129, "{trap:?}: {status:?}");
+        assert_eq!(status.exit_code(), 129, "{way}: {status:?}");
         let used = after.saturating_sub(before);
-        assert!(used < Duration::from_millis(200), "{used:?} of processor time");
-    }
+        assert!(used < Duration::from_millis(200), "{way}: {used:?} of processor time");
+    });
 }
+
+/// So often it is stopped and comes back.
+const SUSPENDED: usize = 50;
 
 #[test]
 fn ctrl_z_stops_it_and_fg_brings_it_back_whole() {
@@ -151,7 +191,7 @@ fn ctrl_z_stops_it_and_fg_brings_it_back_whole() {
     prompt(&terminal);
     terminal.keys(&format!("{RESTITCH}<enter>"));
     let first = terminal.shows(QUIET);
-    for again in 0..10 {
+    for again in 0..SUSPENDED {
         if again % 2 == 0 {
             terminal.keys("<ctrl-z>");
         } else {
@@ -174,7 +214,7 @@ fn ctrl_z_stops_it_and_fg_brings_it_back_whole() {
     terminal.shows("[the end]");
     let read = |file: &str| std::fs::read_to_string(folder.path().join(file)).unwrap();
     assert_eq!(read("before"), read("after"));
-    for again in 0..10 {
+    for again in 0..SUSPENDED {
         assert_eq!(read("before"), read(&format!("stopped{again}")));
     }
 }
@@ -213,9 +253,9 @@ fn no_size_is_too_small_and_resizing_repaints() {
             terminal.shows(QUIET);
         }
     }
-    // A storm: the last size counts.
-    for n in 0..300 {
-        terminal.resize(1 + n % 120, 1 + n % 40);
+    // A storm, with a terminal of no rows or columns in it: the last size counts.
+    for n in 0..10_000 {
+        terminal.resize(n % 120, n % 41);
     }
     terminal.resize(100, 30);
     let text = terminal.shows(QUIET);

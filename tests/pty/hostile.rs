@@ -236,3 +236,90 @@ fn assert_folder_is_untouched(folder: &Path) {
         assert!(name.to_string_lossy().is_ascii(), "{}", name.to_string_lossy());
     }
 }
+
+/// Scalars of one text; a text is looked at whole, so that what joins its neighbours does so here too.
+const SCALARS: usize = 1_000;
+
+/// Every scalar there is, but for the one that no database keeps, a thousand in a text.
+fn every_scalar() -> Vec<String> {
+    let all: Vec<char> = ('\u{1}'..=char::MAX).collect();
+    assert_eq!(all.len(), 1_112_063);
+    all.chunks(SCALARS).map(|some| some.iter().collect()).collect()
+}
+
+/// Every character that Unicode has, as the state of an order, in a note and as a reason, through all that commands print.
+#[test]
+fn every_scalar_stays_data_in_what_commands_print() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let text = "[incident]\nid = \"scalars\"\nrestored_to = \"2026-11-22T14:05:00Z\"\n[restored]\nurl = \"sqlite:restored.db\"\n\
+                [[log]]\nname = \"cdc\"\npath = \"log.ndjson\"\nformat = \"native\"\n[ledger]\nurl = \"sqlite:ledger.db\"\n\
+                [schema.order]\ntable = \"orders\"\nkey = \"id\"\nlabel = \"name\"\nstate = \"status\"\n";
+    std::fs::write(at("restitch.toml"), text).unwrap();
+    let restored = rusqlite::Connection::open(at("restored.db")).unwrap();
+    restored
+        .execute_batch("BEGIN; CREATE TABLE orders (id INTEGER PRIMARY KEY, name TEXT, status TEXT)")
+        .unwrap();
+    let texts = every_scalar();
+    let mut log = String::new();
+    for (id, text) in texts.iter().enumerate() {
+        restored
+            .execute("INSERT INTO orders VALUES (?1, ?2, 'Created')", (id.to_string(), text))
+            .unwrap();
+        let text = serde_json::to_string(text).unwrap();
+        writeln!(
+            log,
+            r#"{{"pos":{id},"ts":"2026-11-22T14:09:11Z","entity":"order","key":{id},"op":"upsert","state":{{"status":{text}}}}}"#
+        )
+        .unwrap();
+    }
+    restored.execute_batch("COMMIT").unwrap();
+    std::fs::write(at("log.ndjson"), log).unwrap();
+    let run = |args: &[&str]| {
+        let output = Command::new(RESTITCH)
+            .args(args)
+            .current_dir(folder.path())
+            .env_clear()
+            .output()
+            .unwrap();
+        assert!(matches!(output.status.code(), Some(0 | 3)), "{args:?}");
+        (output.stdout, output.stderr)
+    };
+    run(&["scan"]);
+    let config = restitch::config::from_text(text, "restitch.toml", folder.path()).unwrap();
+    let mut ledger = restitch::ledger::Ledger::open(&config, false).unwrap();
+    for (id, text) in texts.iter().enumerate() {
+        ledger.note(&format!("order:{id}"), &format!("note {text}")).unwrap();
+    }
+    drop(ledger);
+    let mut printed = 0;
+    for args in [
+        &["cases"][..],
+        &["cases", "--plain"],
+        &["cases", "--json"],
+        &["audit", "list"],
+        &["audit", "list", "--json"],
+        &["show", "order:0"],
+        &["show", "order:8"],
+        &["report"],
+        &["report", "--json"],
+        &["report", "--format", "html"],
+        &["report", "--format", "csv"],
+    ] {
+        let (stdout, stderr) = run(args);
+        for sent in [stdout, stderr] {
+            let text = String::from_utf8(sent).expect("UTF-8 is sent");
+            let text = if args.last() == Some(&"csv") {
+                text.replace("\r\n", "\n")
+            } else {
+                text
+            };
+            assert!(!text.contains('\u{1b}'), "{args:?}");
+            let lines: Vec<u8> = text.bytes().filter(|b| !matches!(b, b'\n' | b'\t')).collect();
+            assert_only_ours(&lines);
+            printed += lines.len();
+        }
+    }
+    // All of them were printed, not once but several times.
+    assert!(printed > 10_000_000, "{printed} bytes");
+}

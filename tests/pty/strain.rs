@@ -1,10 +1,14 @@
 //! Pastes, and terminals that do not read.
 
 use super::terminal::{PATIENCE, RESTITCH, Terminal};
+use crate::support::dice::Dice;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+/// Ten megabytes are taken in within this; unoptimised and beside other tests it takes longer.
+const DRAINED: Duration = Duration::from_secs(if cfg!(debug_assertions) { 8 } else { 2 });
 
 /// A demo with a case of this person's open.
 fn demo() -> (TempDir, Terminal) {
@@ -44,14 +48,6 @@ fn decisions(folder: &Path) -> usize {
     audit.iter().filter(|line| line["action"] == "decide").count()
 }
 
-/// Random bytes, the same in every run.
-fn noise(seed: &mut u64) -> u8 {
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 7;
-    *seed ^= *seed << 17;
-    u8::try_from(*seed >> 56).unwrap()
-}
-
 #[test]
 fn a_paste_decides_nothing() {
     let (folder, mut terminal) = demo();
@@ -59,37 +55,41 @@ fn a_paste_decides_nothing() {
     terminal.keys("a");
     terminal.in_dialog("what shall happen?", "k");
     terminal.in_dialog("leave it alone", "1");
-    // What a clipboard may hold, with the end of a paste inside it.
+    // Ten megabytes of what a clipboard may hold.
     let mut paste = b"\x1b[200~".to_vec();
-    for _ in 0..60_000 {
+    while paste.len() < 10_000_000 {
         paste.extend(b"ary1\ny\nJ\x1b[2J");
     }
-    paste.extend(b"\x1b[201~y1y\ry\r\x1b[200~y\x1b[201~");
+    paste.extend(b"\x1b[201~");
     let since = Instant::now();
     terminal.send(&paste);
-    // The same without brackets, as older terminals send it.
+    terminal.shows("pasted text is ignored here");
+    let drained = since.elapsed();
+    println!("10 MB drained in {drained:?}");
+    assert!(drained < DRAINED, "drained after {drained:?}");
+    // The end of a paste inside it, and the same without brackets, as older terminals send it.
+    terminal.send(b"\x1b[200~reason\x1b[201~y1y\ry\r\x1b[200~y\x1b[201~");
     terminal.send(&b"reason: ary1\ry\r".repeat(2_000));
-    let mut seed = 0x9e37_79b9_7f4a_7c15;
+    let mut dice = Dice::new(20_261_128);
     for _ in 0..1_000 {
-        let blob: Vec<u8> = (0..200).map(|_| noise(&mut seed)).collect();
+        let mut blob: Vec<u8> = (0..200).map(|_| u8::try_from(dice.roll(256)).unwrap()).collect();
+        let at = dice.roll(blob.len());
+        blob.splice(at..at, *dice.pick(&[b"\x1b[201~", b"\x1b[200~"]));
         terminal.send(&blob);
     }
-    // Whatever mode the noise left the parser in: the end of a paste ends it, and escape what is open.
+    // Whatever mode the noise left the parser in: the end of a paste ends it.
     terminal.send(b"\x1b[201~");
-    let open = |t: &mut Terminal| {
-        let frames = t.frames().0;
-        t.keys("<esc>");
-        t.frame_after(frames);
-        // The noise may have gone to another view.
-        if t.text().contains("read again  tab next view") {
-            t.keys("2");
-        }
-    };
+    // Some of it may have come so slowly that it passed for typing, and typing goes where it likes: to another view, into a
+    // text. That nothing was decided is what is promised.
     while !terminal.text().contains("enter open") {
-        assert!(since.elapsed() < PATIENCE, "{}", terminal.text());
-        // The condition is the screen; a key is sent again only so often.
-        std::thread::sleep(Duration::from_millis(200));
-        open(&mut terminal);
+        assert!(since.elapsed() < 2 * PATIENCE, "{}", terminal.text());
+        for key in ["<esc>", "2"] {
+            // The condition is the screen; a key is sent again only so often, and not so soon as to be a paste's rest.
+            std::thread::sleep(Duration::from_millis(200));
+            let frames = terminal.frames().0;
+            terminal.keys(key);
+            terminal.frame_after(frames);
+        }
     }
     assert_eq!(decisions(folder.path()), 0);
     terminal.keys("q");
@@ -121,12 +121,12 @@ fn a_terminal_that_does_not_read_delays_no_lease() {
         // As fast as a hand on a repeating key: time is the subject.
         std::thread::sleep(Duration::from_millis(5));
     }
-    // Two renewals, ten seconds apart.
+    // Renewals, ten seconds apart: two minutes.
     let since = Instant::now();
     let mut renewed = 0;
     let mut last = first;
-    while renewed < 2 {
-        assert!(since.elapsed() < 2 * PATIENCE, "renewed {renewed} times");
+    while renewed < 12 {
+        assert!(since.elapsed() < 6 * PATIENCE, "renewed {renewed} times");
         // A lease is asked for by another process: not more often than its ten seconds deserve.
         std::thread::sleep(Duration::from_millis(500));
         let now = until();

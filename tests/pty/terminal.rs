@@ -181,19 +181,12 @@ impl Terminal {
             .expect("the terminal takes input");
     }
 
-    /// Another size.
+    /// Another size, of none too: no screen can follow that.
     pub fn resize(&mut self, columns: u16, rows: u16) {
-        let (w, h) = (
-            NonZeroU16::new(columns).expect("columns"),
-            NonZeroU16::new(rows).expect("rows"),
-        );
-        self.seen
-            .0
-            .lock()
-            .expect("the screen")
-            .screen
-            .screen_mut()
-            .set_size(h, w);
+        if let (Some(w), Some(h)) = (NonZeroU16::new(columns), NonZeroU16::new(rows)) {
+            let mut seen = self.seen.0.lock().expect("the screen");
+            seen.screen.screen_mut().set_size(h, w);
+        }
         self.master
             .as_ref()
             .expect("the terminal is open")

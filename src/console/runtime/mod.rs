@@ -320,11 +320,10 @@ impl Console {
 
 /// The terminal does not take a frame. Where it is gone, so is the process.
 fn lost(error: &io::Error) -> Error {
-    use rustix::io::Errno;
-    match Errno::from_io_error(error) {
-        Some(Errno::IO | Errno::PIPE | Errno::NXIO | Errno::BADF) => signals::hung_up(),
-        _ => Error::failed(format!("the terminal does not take what is sent: {error}")),
+    if signals::is_gone(error) {
+        signals::hung_up();
     }
+    Error::failed(format!("the terminal does not take what is sent: {error}"))
 }
 
 fn is_suspend(key: KeyEvent) -> bool {

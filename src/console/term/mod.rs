@@ -96,12 +96,15 @@ impl Screen {
         self.resume()
     }
 
-    /// Takes the terminal again after somebody else had it.
+    /// Takes the terminal again after somebody else had it. A hang-up wakes whoever is stopped, too: then there is none.
     pub fn resume(&mut self) -> Result<()> {
         restore();
-        hold()
-            .and_then(|()| self.repaint())
-            .map_err(|e| Error::failed(format!("the terminal cannot be taken again: {e}")))
+        hold().and_then(|()| self.repaint()).map_err(|e| {
+            if signals::is_gone(&e) {
+                signals::hung_up();
+            }
+            Error::failed(format!("the terminal cannot be taken again: {e}"))
+        })
     }
 }
 

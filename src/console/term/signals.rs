@@ -86,6 +86,15 @@ pub fn hung_up() -> ! {
     low_level::exit(HUNG_UP)
 }
 
+/// Whether this is what a terminal answers that is gone.
+pub fn is_gone(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::IO | Errno::PIPE | Errno::NXIO | Errno::BADF)
+    )
+}
+
 /// Whether a shell could wake this process after a stop: its group must be a job of a session, not the session itself,
 /// and its parent in the same session (POSIX calls the group orphaned otherwise).
 pub fn can_suspend() -> bool {
