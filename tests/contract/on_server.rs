@@ -70,6 +70,29 @@ fn a_relay_sends_what_was_decided_after_its_decider_is_gone() {
 }
 
 #[test]
+fn an_anchor_outside_finds_a_tail_that_a_dba_cut() {
+    let world = begin(
+        "create table orders (id bigint primary key, status text); insert into orders values (1, 'Open')",
+        "[schema.order]\ntable = \"orders\"\nkey = \"id\"",
+        &[("order", "1", "upsert", r#"{"status":"Done"}"#)],
+    );
+    world.scan();
+    world.run(&["note", "order:1", "asked billing"]).ended(0);
+    world.run(&["note", "order:1", "they called back"]).ended(0);
+    world.run(&["audit", "anchor", "--to", "anchors"]).ended(0);
+    world.run(&["audit", "verify", "--anchor", "anchors"]).ended(0);
+    world.ledger_sql(
+        "delete from restitch.kept_audit where seq > 2;
+         update restitch.kept_heads set seq = 2, hash = (select hash from restitch.kept_audit where seq = 2)",
+    );
+    world.run(&["audit", "verify"]).ended(0);
+    world
+        .run(&["audit", "verify", "--anchor", "anchors"])
+        .ended(5)
+        .says(&["is gone with all after it"]);
+}
+
+#[test]
 fn a_report_has_its_four_forms() {
     let world = begin(
         "create table orders (id bigint primary key, status text); insert into orders values (1, 'Open'), (2, 'Open');

@@ -151,10 +151,7 @@ fn peer() -> (String, Arc<AtomicUsize>) {
 fn resubmit(terminal: &mut Terminal, number: &str) {
     terminal.keys("a");
     terminal.in_dialog("what shall happen?", "s");
-    terminal.in_dialog("leave it alone", "");
-    types(terminal, &["billing: ", "nothing"]);
-    terminal.keys("<enter>1");
-    terminal.shows(&format!("type: resubmit {number}"));
+    terminal.in_dialog("leave it alone", "1");
     types(terminal, &["resubmit", &format!(" {number}")]);
     terminal.keys("<enter>");
     terminal.shows("http leaves in");
