@@ -1,6 +1,6 @@
 //! A person who speaks SQL instead of using restitch.
 
-use crate::room::{Room, server};
+use crate::room::Room;
 use tokio::runtime::Runtime;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
@@ -11,12 +11,17 @@ pub struct Raw {
 
 impl Raw {
     pub fn new(room: &Room, person: &str) -> Self {
+        Self::at(room.pg.port, &room.db, person)
+    }
+
+    /// The same where another process started the server, or by way of another port.
+    pub fn at(port: u16, db: &str, person: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
-        let config = format!("host=127.0.0.1 port={} user={person} dbname={}", server().port, room.db);
+        let config = format!("host=127.0.0.1 port={port} user={person} dbname={db}");
         let client = runtime.block_on(async {
             let (client, connection) = tokio_postgres::connect(&config, NoTls).await.unwrap();
             tokio::spawn(connection);
@@ -25,7 +30,7 @@ impl Raw {
         Self { client, runtime }
     }
 
-    /// The first column of every row, or the SQLSTATE and the message.
+    /// The first column of every row, or the SQLSTATE (`lost` where the connection is) and the message.
     pub fn sql(&self, sql: &str) -> Result<Vec<String>, (String, String)> {
         let answer = self.runtime.block_on(self.client.simple_query(sql));
         match answer {
@@ -37,7 +42,9 @@ impl Raw {
                 })
                 .collect()),
             Err(error) => {
-                let said = error.as_db_error().expect("the server answers");
+                let Some(said) = error.as_db_error() else {
+                    return Err(("lost".to_owned(), error.to_string()));
+                };
                 Err((said.code().code().to_owned(), said.message().to_owned()))
             }
         }

@@ -2,42 +2,53 @@
 
 use crate::contract::{T0, roles, schema};
 use crate::raw::Raw;
-use crate::support::Pg;
+use crate::support::{Pg, database};
 use restitch::config::{Config, DbUrl};
 use restitch::domain::Result;
 use restitch::ledger::{self, Ledger, Who};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 /// The server of these tests, which keeps what it acknowledges.
 pub fn server() -> &'static Pg {
     static SERVER: OnceLock<Pg> = OnceLock::new();
-    SERVER.get_or_init(|| {
-        let pg = Pg::start(&["fsync=on", "max_connections=300"]);
-        let people = [
-            ("bo", "viewer"),
-            ("pat", "relay"),
-            ("ana", "operator"),
-            ("li", "operator"),
-            ("sam", "lead"),
-            ("mallory", "viewer"),
-            ("nobody", ""),
-        ];
-        for (name, _) in people {
-            pg.psql("postgres", &format!("CREATE ROLE {name} LOGIN"));
-        }
-        // The roles of the ledger are made with the first one.
-        let first = Room::in_database(&pg, &pg.create_db());
-        ledger::create(&first, false).unwrap();
-        for (name, role) in people.iter().filter(|(_, role)| !role.is_empty()) {
-            pg.psql("postgres", &format!("GRANT restitch_{role} TO {name}"));
-        }
-        pg
-    })
+    SERVER.get_or_init(with_people)
+}
+
+/// A server of its own with the same people.
+pub fn with_people() -> Pg {
+    let pg = Pg::start(&[
+        "fsync=on",
+        "max_connections=300",
+        "track_commit_timestamp=on",
+        "shared_preload_libraries=plpgsql",
+    ]);
+    let people = [
+        ("bo", "viewer"),
+        ("pat", "relay"),
+        ("ana", "operator"),
+        ("li", "operator"),
+        ("kim", "operator"),
+        ("sam", "lead"),
+        ("mallory", "viewer"),
+        ("nobody", ""),
+    ];
+    for (name, _) in people {
+        pg.psql("postgres", &format!("CREATE ROLE {name} LOGIN"));
+    }
+    // The roles of the ledger are made with the first one.
+    let first = Room::in_database(&pg, &pg.create_db());
+    ledger::create(&first, false).unwrap();
+    for (name, role) in people.iter().filter(|(_, role)| !role.is_empty()) {
+        pg.psql("postgres", &format!("GRANT restitch_{role} TO {name}"));
+    }
+    pg
 }
 
 /// A ledger of its own.
 pub struct Room {
+    pub pg: &'static Pg,
     pub db: String,
     pub config: Config,
     /// Of whoever owns the tables.
@@ -61,11 +72,16 @@ impl Room {
 
     /// With the server's clock.
     pub fn on_time() -> Self {
-        let pg = server();
+        Self::on(server())
+    }
+
+    /// The same on this server.
+    pub fn on(pg: &'static Pg) -> Self {
         let db = pg.create_db();
         let config = Self::in_database(pg, &db);
         ledger::create(&config, false).unwrap();
         Self {
+            pg,
             db,
             config,
             raw: OnceLock::new(),
@@ -74,12 +90,18 @@ impl Room {
 
     /// The configuration of a ledger in this database, as its superuser.
     pub fn in_database(pg: &Pg, db: &str) -> Config {
+        Self::at(pg.port, db, pg.home.join("decisions"))
+    }
+
+    /// The same where another process started the server, or by way of another port; with the folder for decisions that are
+    /// not answered yet.
+    pub fn at(port: u16, db: &str, decisions: PathBuf) -> Config {
         let mut config = Config::default();
         "2026-11-22-prod".clone_into(&mut config.incident.id);
         config.incident.restored_to = Some(T0);
-        config.ledger.database = pg.database(db);
+        config.ledger.database = database(port, db);
         // Not among the real ones of who runs the tests.
-        config.ledger.decisions = Some(pg.home.join("decisions"));
+        config.ledger.decisions = Some(decisions);
         config.schema = schema();
         config.roles = Some(roles());
         config
@@ -87,7 +109,11 @@ impl Room {
 
     /// The same for a person.
     pub fn config_of(&self, person: &str) -> Config {
-        let mut config = self.config.clone();
+        Self::with_login(&self.config, person)
+    }
+
+    fn with_login(config: &Config, person: &str) -> Config {
+        let mut config = config.clone();
         if let DbUrl::Postgres { user, .. } = &mut config.ledger.database.url {
             person.clone_into(user);
         }
@@ -99,12 +125,17 @@ impl Room {
     }
 
     pub fn try_open(&self, person: &str, readonly: bool) -> Result<Ledger> {
+        Self::open_as(&self.config, person, readonly)
+    }
+
+    /// As configured, by this person.
+    pub fn open_as(config: &Config, person: &str, readonly: bool) -> Result<Ledger> {
         let who = Who {
             user: person.to_owned(),
             system_user: person.to_owned(),
             ssh: None,
         };
-        Ledger::open_as(&self.config_of(person), readonly, who)
+        Ledger::open_as(&Self::with_login(config, person), readonly, who)
     }
 
     pub fn pass(&self, time: Duration) {
@@ -127,6 +158,6 @@ impl Room {
 
     /// As the superuser, behind the ledger's back.
     pub fn sql(&self, sql: &str) -> String {
-        server().psql(&self.db, sql)
+        self.pg.psql(&self.db, sql)
     }
 }

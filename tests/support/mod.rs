@@ -3,6 +3,7 @@
 
 pub mod dice;
 pub mod kafka;
+pub mod wire;
 
 use restitch::config::{Database, DbUrl, SslMode};
 use std::fmt::Write as _;
@@ -81,6 +82,19 @@ pub fn bin() -> PathBuf {
 
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A database of a server of the tests, as configured.
+pub fn database(port: u16, db: &str) -> Database {
+    let mut database = Database::at(DbUrl::Postgres {
+        host: "127.0.0.1".to_owned(),
+        port,
+        database: db.to_owned(),
+        user: "demo".to_owned(),
+        password: None,
+    });
+    database.sslmode = SslMode::Disable;
+    database
 }
 
 /// Makes the cluster `home/data`.
@@ -202,15 +216,7 @@ impl Pg {
 
     /// The same as configured.
     pub fn database(&self, db: &str) -> Database {
-        let mut database = Database::at(DbUrl::Postgres {
-            host: "127.0.0.1".to_owned(),
-            port: self.port,
-            database: db.to_owned(),
-            user: "demo".to_owned(),
-            password: None,
-        });
-        database.sslmode = SslMode::Disable;
-        database
+        database(self.port, db)
     }
 
     /// Runs SQL; what it printed, unaligned and without headers. Panics on any error.
