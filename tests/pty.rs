@@ -10,6 +10,8 @@
 
 #[path = "pty/demo.rs"]
 mod demo;
+#[path = "pty/hands.rs"]
+mod hands;
 #[path = "pty/hostile.rs"]
 mod hostile;
 #[path = "pty/looks.rs"]
