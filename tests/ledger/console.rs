@@ -295,7 +295,7 @@ fn what_others_do_is_on_the_screen_within_two_seconds() {
         assert!(since.elapsed() <= SOON, "{what} after {:?}", since.elapsed());
     };
     for _ in 0..5 {
-        li.claim(&one, Duration::from_secs(60)).unwrap();
+        li.claim(&one, Duration::from_mins(1)).unwrap();
         within("the claim", &|text| line(text, "SFO-102").contains(" li "));
         li.drop_claims(&one).unwrap();
         within("its end", &|text| !line(text, "SFO-102").contains(" li "));

@@ -31,7 +31,7 @@ fn back(ears: &mut Ears) -> Duration {
     let since = Instant::now();
     while let Err(error) = ears.hear() {
         assert_eq!(error.kind, ErrorKind::Lost, "{error}");
-        assert!(since.elapsed() < Duration::from_secs(60), "not back: {error}");
+        assert!(since.elapsed() < Duration::from_mins(1), "not back: {error}");
     }
     since.elapsed()
 }
@@ -41,7 +41,7 @@ fn gone(ears: &mut Ears) -> (Duration, String) {
     let since = Instant::now();
     loop {
         match ears.hear() {
-            Ok(()) => assert!(since.elapsed() < Duration::from_secs(60), "never noticed"),
+            Ok(()) => assert!(since.elapsed() < Duration::from_mins(1), "never noticed"),
             Err(error) => {
                 assert_eq!(error.kind, ErrorKind::Lost, "{error}");
                 return (since.elapsed(), error.what);

@@ -54,13 +54,13 @@ impl Line {
         // Ends with the process.
         thread::spawn(move || {
             for client in listener.incoming() {
-                shared.take(client.unwrap());
+                shared.take(&client.unwrap());
             }
         });
         line
     }
 
-    fn take(&self, client: TcpStream) {
+    fn take(&self, client: &TcpStream) {
         let mut state = self.state.0.lock().unwrap();
         state.taken += 1;
         if state.mode == Mode::Cut {
@@ -70,11 +70,11 @@ impl Line {
         let Ok(server) = TcpStream::connect(("127.0.0.1", state.to)) else {
             return;
         };
-        for end in [&client, &server] {
+        for end in [client, &server] {
             end.set_nodelay(true).unwrap();
             state.ends.push(end.try_clone().unwrap());
         }
-        for (from, to) in [(&client, &server), (&server, &client)] {
+        for (from, to) in [(client, &server), (&server, client)] {
             let (line, from, to) = (self.clone(), from.try_clone().unwrap(), to.try_clone().unwrap());
             thread::spawn(move || line.pump(from, to));
         }
