@@ -114,10 +114,9 @@ fn what_is_written_is_seen_though_the_listener_is_killed_again_and_again() {
     let mut ears = ana.ears();
     ears.hear().unwrap();
     let (over, written, seen) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
-    let (heard, done) = (AtomicU64::new(0), AtomicBool::new(false));
+    let done = AtomicBool::new(false);
     let killed = thread::scope(|scope| {
-        let (over, written, seen, heard, done) = (&over, &written, &seen, &heard, &done);
-        let began = Instant::now();
+        let (over, written, seen, done) = (&over, &written, &seen, &done);
         scope.spawn(move || {
             while !over.load(Ordering::SeqCst) {
                 let n = written.load(Ordering::SeqCst) + 1;
@@ -126,12 +125,7 @@ fn what_is_written_is_seen_though_the_listener_is_killed_again_and_again() {
                 // What was just written, and all before it, is in the view in time.
                 let since = Instant::now();
                 while seen.load(Ordering::SeqCst) < n {
-                    let last = Duration::from_millis(heard.load(Ordering::SeqCst));
-                    assert!(
-                        since.elapsed() < Duration::from_secs(6),
-                        "note {n} is not seen; heard last {:?} ago",
-                        began.elapsed() - last
-                    );
+                    assert!(since.elapsed() < Duration::from_secs(6), "note {n} is not seen");
                     thread::yield_now();
                 }
             }
@@ -140,7 +134,6 @@ fn what_is_written_is_seen_though_the_listener_is_killed_again_and_again() {
         scope.spawn(move || {
             while !done.load(Ordering::SeqCst) {
                 ears.hear().unwrap();
-                heard.store(u64::try_from(began.elapsed().as_millis()).unwrap(), Ordering::SeqCst);
                 let notes = ana.case("order:1").unwrap().unwrap().notes.len();
                 seen.store(u64::try_from(notes).unwrap(), Ordering::SeqCst);
             }
@@ -170,7 +163,8 @@ fn what_is_written_is_seen_though_the_listener_is_killed_again_and_again() {
 /// while a connection is made. It is noticed, nobody waits for ever, nothing is done twice, and it comes back by itself.
 #[test]
 fn a_silent_line_is_noticed_and_comes_back() {
-    let phases: [(&str, fn(&mut Ledger) -> Option<ErrorKind>); 4] = [
+    type Act = fn(&mut Ledger) -> Option<ErrorKind>;
+    let phases: [(&str, Act); 4] = [
         ("idle", |_| None),
         ("reading", |ledger| Some(ledger.counts().unwrap_err().kind)),
         ("writing", |ledger| ledger.note("order:1", "once").err().map(|e| e.kind)),
