@@ -10,8 +10,6 @@
 
 #[path = "pty/demo.rs"]
 mod demo;
-#[path = "pty/hands.rs"]
-mod hands;
 #[path = "pty/hostile.rs"]
 mod hostile;
 #[path = "pty/looks.rs"]

@@ -1,8 +1,11 @@
 //! The demo, worked by hand: every case opened, claimed and decided by keys alone, until the order system has carried all
 //! of it out and everything is proven.
 
-use super::hands::{NOTHING, decide, is_settled, notice, sums};
+#[path = "hands.rs"]
+mod hands;
+
 use super::terminal::{PATIENCE, Terminal};
+use hands::{NOTHING, decide, is_settled, notice, sums};
 use std::time::Instant;
 
 /// Orders of the incident: some twenty cases.

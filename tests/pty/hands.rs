@@ -1,7 +1,7 @@
 //! What hands and eyes do at a console: read the sums, decide a case.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-use super::terminal::Terminal;
+use crate::terminal::Terminal;
 
 /// No undecided case is left for this person.
 pub const NOTHING: &str = "no undecided case left";
