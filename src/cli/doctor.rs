@@ -479,6 +479,17 @@ impl Doctor<'_, '_> {
             )?,
             Err(error) => self.fails("ledger", &error)?,
         }
+        let mut ears = ledger.ears();
+        match ears.hear() {
+            Ok(()) if ears.are_deaf() => self.say(
+                State::Warn,
+                "ledger",
+                "a pooler stands before it: consoles do not hear of others' changes, they ask every second",
+                Some("let `ledger.url` name the server itself, or a pool in session mode"),
+            )?,
+            Ok(()) => {}
+            Err(error) => self.fails("ledger", &error)?,
+        }
         match ledger.last_scan() {
             Ok(Some((at, _))) if at > time::now() => self.say(
                 State::Fail,

@@ -3,6 +3,7 @@
 use super::model::{Model, View};
 use super::update::waits_for_me;
 use crate::domain::case::State;
+use crate::domain::time;
 
 /// What a command does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,6 +11,7 @@ use crate::domain::case::State;
 pub enum Id {
     Open,
     Claim,
+    TakeOver,
     Verbs,
     NextFree,
     Back,
@@ -178,6 +180,7 @@ pub const COMMANDS: &[Command] = &[
     look(Id::Open, "open", &["enter"], QUEUE | DIFF, Some("open"), "open the case, or the rows behind a count"),
     change(Id::Verbs, "verbs", &["a"], CASE | QUEUE, Some("verbs"), "choose what shall happen to the order (nothing happens yet)"),
     change(Id::Claim, "claim", &["c"], CASE | QUEUE, Some("claim"), "claim the case and what it waits for, or give it back"),
+    change(Id::TakeOver, "take over", &["T"], CASE | QUEUE, Some("take over"), "a lead takes the case from whoever holds it, and says why"),
     look(Id::NextFree, "next", &["J", "]"], CASE | QUEUE, Some("next"), "open and claim the next undecided case that nobody holds"),
     look(Id::Back, "back", &["K", "["], CASE | QUEUE, None, "go back to the case before"),
     change(Id::Note, "note", &["i"], CASE | QUEUE, Some("note"), "write a note on the case"),
@@ -269,6 +272,8 @@ pub fn refused(model: &Model, command: &Command) -> Option<String> {
         Id::Ignore | Id::Reopen | Id::SignOff if model.setup.role != "lead" => {
             Some(format!("it takes a lead, and your role is {}", model.setup.role))
         }
+        Id::TakeOver => held(model),
+        Id::NextFree if lost("ledger") && model.setup.may_act => Some("the ledger does not answer".to_owned()),
         Id::Approve | Id::Decline if waits_for_me(model, false).is_none() => {
             Some("nothing of others waits for your approval".to_owned())
         }
@@ -312,6 +317,24 @@ pub fn refused(model: &Model, command: &Command) -> Option<String> {
         }
         Id::ToT if model.setup.restored_to.is_none() => Some("no restored_to is configured".to_owned()),
         _ => None,
+    }
+}
+
+/// Why the case cannot be taken over: nobody else holds it, or it takes a lead.
+fn held(model: &Model) -> Option<String> {
+    let Some(id) = model.subject() else {
+        return Some("no case under the cursor".to_owned());
+    };
+    match model.claim_on(id) {
+        None => Some("nobody holds it: c claims it".to_owned()),
+        Some(claim) if claim.by == model.setup.who => Some("it is yours".to_owned()),
+        Some(claim) if model.setup.role != "lead" => Some(format!(
+            "it takes a lead, and your role is {}; {} holds it until {}",
+            model.setup.role,
+            claim.by,
+            time::clock(claim.until)
+        )),
+        Some(_) => None,
     }
 }
 

@@ -68,6 +68,8 @@ pub enum Effect {
     Bulk(Bulking),
     /// Stop the bulk that runs after the case it is at.
     StopBulk,
+    /// Tell others which case is open here.
+    Look(Option<String>),
     /// Keep these drafts on this machine.
     KeepDrafts(BTreeMap<String, Draft>),
     /// Tell the preview from the log; answer with [`super::msg::Msg::Preview`].
@@ -108,8 +110,24 @@ pub enum Bulking {
 pub enum Deed {
     /// Claim these cases, and what they wait for: all or none.
     Claim(Vec<String>),
+    /// Claim the next case, and what it waits for.
+    Next {
+        /// Those that may be it, the most wanted first.
+        among: Vec<String>,
+        /// Those that are passed over.
+        pass: Vec<String>,
+        /// Where none of them is free any more, any other does.
+        whole: bool,
+    },
     /// Give these claims back.
     Drop(Vec<String>),
+    /// Take a case from whoever holds it.
+    TakeOver {
+        /// The case.
+        case: String,
+        /// Why: they are told.
+        reason: String,
+    },
     /// Decide a case.
     Decide(Box<Decide>),
     /// A to-do is done.
@@ -215,7 +233,9 @@ impl Deed {
     pub fn words(&self) -> String {
         match self {
             Self::Claim(ids) => format!("claiming {}", many(ids)),
+            Self::Next { .. } => "claiming the next case".to_owned(),
             Self::Drop(ids) => format!("giving back {}", many(ids)),
+            Self::TakeOver { case, .. } => format!("taking {} over", short(case)),
             Self::Decide(d) => format!(
                 "deciding {}: {}",
                 d.case,

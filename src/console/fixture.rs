@@ -1,22 +1,16 @@
 //! Cases for the tests of the console: a small night with one of everything.
 
+mod watched;
+
 use super::model::case::{Choice, Loaded, Way};
 use super::model::diff::{Group, Tally};
-use super::model::restore::Night;
-use super::model::{Model, Scan, Setup, Source};
-use crate::domain::back::CameBack;
+use super::model::{Model, Setup, Source};
 use crate::domain::case::{Advice, FamilyField, FamilyRef, FamilyRow, FoundCase, Happened, Outside, State, Verb};
-use crate::domain::deadline::{Deadline, Kept};
 use crate::domain::finding::{Evidence, FieldDiff, Finding, Kind, Missing, RowState};
-use crate::domain::gate::{Check, Gate, Light, Question};
-use crate::domain::hold::{HeldPartition, HoldReading, Keeping, Oldest};
-use crate::domain::old::{Client, Old, Seen};
-use crate::domain::org::Notice;
 use crate::domain::phase::{Phase, PhaseLine, PhaseState};
 use crate::domain::queue::{CaseFile, CaseRow, Claim, Counts, Decision, HoldClock, Note};
-use crate::domain::ready::{Line, Ready, Stand};
-use crate::domain::restoring::{Restoring, Step, Told};
 use serde_json::json;
+pub use watched::{hold_reading, night, red_gate, restoring, scanned};
 
 /// 2026-11-22T14:05:00Z
 pub const T: i64 = 1_795_356_300_000_000;
@@ -66,110 +60,12 @@ pub fn sources() -> Vec<Source> {
     vec![source("restored", 2), source("log", 2)]
 }
 
-/// A hold on a broker, with everything that one can show.
-pub fn hold_reading() -> HoldReading {
-    const MINUTE: i64 = 60_000_000;
-    let from = T + (17 * 60 + 9) * 1_000_000;
-    let partition = |id: i32, held: u64, rescued: u64| HeldPartition {
-        id,
-        latest: i64::try_from(held).unwrap(),
-        held,
-        rescued,
-        lost: Some(u64::from(id == 3) * 14),
-        loss_from: Some(from + 30 * MINUTE + i64::from(id) * 22_000_000),
-        oldest: Some(Oldest {
-            offset: 0,
-            name: if id == 2 {
-                String::new()
-            } else {
-                format!("SFH-{}", 118 + id)
-            },
-            at: (id != 2).then_some(from + i64::from(id) * 22_000_000),
-        }),
-        at_risk: held - rescued,
-        future: u64::from(id == 1),
-        unstamped: u64::from(id == 2),
-        ..HeldPartition::default()
-    };
-    let mut partitions = vec![partition(0, 104, 104), partition(1, 97, 97), partition(2, 1_003, 966)];
-    partitions.push(HeldPartition {
-        held: 0,
-        oldest: None,
-        ..partition(3, 0, 0)
-    });
-    HoldReading {
-        topic: "om.orders.held".to_owned(),
-        read_at: NOW,
-        keeping: Keeping {
-            window: 30 * MINUTE,
-            from: "topic config".to_owned(),
-            proven: true,
-            stamps: "the producer".to_owned(),
-            notes: Vec::new(),
-        },
-        shutdown: Some((T + 26 * MINUTE, "incident.stopped_at".to_owned())),
-        services_back: Some((T + 65 * MINUTE, "hold.services_back".to_owned())),
-        partitions,
-        recorded: true,
-        queued: Some((12, NOW - MINUTE)),
-        ..HoldReading::default()
-    }
-}
-
 pub fn hold() -> HoldClock {
     HoldClock {
         held: 1204,
         rescued: 1167,
         lost: 0,
         loss_from: Some(T + (47 * 60 + 9) * 1_000_000),
-    }
-}
-
-/// A restore under way, of which AWS has not been heard for a minute.
-pub fn restoring() -> Restoring {
-    let since = NOW - 9 * 60_000_000;
-    let step = |name: &str, state, evidence: &str| Step {
-        name: name.to_owned(),
-        state,
-        since: Some(since),
-        evidence: evidence.to_owned(),
-    };
-    let told = |ago: i64, kind: &str, text: &str| Told {
-        at: NOW - ago * 1_000_000,
-        kind: kind.to_owned(),
-        text: text.to_owned(),
-    };
-    Restoring {
-        attempt: 1,
-        read_at: Some(NOW - 75_000_000),
-        lost_since: Some(NOW - 60_000_000),
-        trouble: Some((
-            "the AWS session has expired".to_owned(),
-            "log in again (aws sso login, or new keys of the role)".to_owned(),
-        )),
-        name: "om-prod-restored".to_owned(),
-        resource: Some("db-NEW".to_owned()),
-        status: "creating".to_owned(),
-        since: Some(since),
-        steps: vec![
-            step(
-                "made",
-                PhaseState::Running,
-                "creating; at least 8-25 min in 12 past restores",
-            ),
-            step(
-                "recovery",
-                PhaseState::Running,
-                "replaying, to 14:05:00Z: 41 segments, the last 00000001000000A1000000F3",
-            ),
-            step("settled", PhaseState::Waiting, "creating"),
-            step("answers", PhaseState::Waiting, "no endpoint yet"),
-        ],
-        events: vec![
-            told(500, "found", "instance om-prod-restored is db-NEW"),
-            told(400, "recovery", "Recovery of the DB instance has started."),
-        ],
-        ..Restoring::default()
     }
 }
 
@@ -591,124 +487,6 @@ pub fn loaded(file: CaseFile) -> Box<Loaded> {
         choices: choices(),
         read_at: NOW,
     })
-}
-
-/// A scan that ended well.
-pub fn scanned() -> Scan {
-    Scan::Done {
-        at: NOW - 30_000_000,
-        events: 13_818,
-        rows: 4_210,
-        rejected: 2,
-        warnings: vec![
-            "sequence om.orders_id_seq is behind the log: select setval('om.orders_id_seq', 1203)".to_owned(),
-        ],
-        back: vec![CameBack::new(
-            "system",
-            "system_instance MAIL (7) is UP again, the log says otherwise: it gets traffic the moment workers start",
-            "take it DOWN before workers start",
-        )],
-        coverage: vec!["cdc covers order from 13:58:12Z to 14:31:00Z".to_owned()],
-        not_known: String::new(),
-    }
-}
-
-/// What else is watched: an old instance that takes commits, two deadlines, a notice, and a list that is not green.
-pub fn night() -> Night {
-    let minute = 60_000_000;
-    let lines = vec![
-        Line::new(
-            "fires",
-            Stand::Red,
-            "SFO-91: billing.activate would be done again when workers start: it happened at 2026-11-22T14:08:59Z (the log)",
-            "decide case order:91 first, or hold its system DOWN",
-        ),
-        Line::new(
-            "hold",
-            Stand::Red,
-            "37 of 1204 held orders are not rescued",
-            "`restitch hold rescue`, before anybody consumes or drains",
-        ),
-        Line::new(
-            "fires",
-            Stand::CannotTell,
-            "SFO-92: mail.confirm fires when workers start, and nobody knows whether it happened (started, no answer)",
-            "decide case order:92 first, or hold its system DOWN",
-        ),
-        Line::green("opening", "taken at 14:40:37Z"),
-    ];
-    Night {
-        old: vec![Old {
-            name: "before".to_owned(),
-            looked: (STOP, NOW - 2_000_000),
-            seen: Ok(Seen {
-                clients: vec![Client {
-                    user: "om".to_owned(),
-                    from: "10.0.3.7".to_owned(),
-                    application: "billing".to_owned(),
-                }],
-                newest: None,
-                written: Some((12, NOW - 10_000_000)),
-                writable: true,
-            }),
-        }],
-        ready: Some(Ready { at: NOW, lines }),
-        kept: vec![Kept {
-            name: "cdc".to_owned(),
-            keeps: 24 * 60 * minute,
-            source: "keep of [[log]] cdc".to_owned(),
-        }],
-        told: vec![Deadline {
-            name: "AWS session".to_owned(),
-            at: NOW + 9 * minute,
-            lost: "nothing more is read from AWS".to_owned(),
-            source: "sts".to_owned(),
-        }],
-        notices: vec![Notice {
-            phase: "pods-down".to_owned(),
-            state: "done".to_owned(),
-            by: "ana".to_owned(),
-            at: STOP + 41_000_000,
-            tries: 2,
-            outcome: Some(Ok("webhook 200".to_owned())),
-        }],
-    }
-}
-
-/// A gate that found the old instance.
-pub fn red_gate() -> Gate {
-    let server = "old.example:5432/om (sees itself as 10.0.3.7:5432)";
-    let same = format!(
-        "this is the old instance: address, port and timeline are its own; restored {server}, old instance (before) {server}"
-    );
-    let checks = vec![
-        Check::new("address", Question::Database, Light::Red, same)
-            .cure("point [restored] url at the restored instance: this is the old one"),
-        Check::new(
-            "timeline",
-            Question::Database,
-            Light::Red,
-            "timeline 1, the old instance's",
-        ),
-        Check::new(
-            "recovery",
-            Question::Besides,
-            Light::Green,
-            "over: the server takes writes",
-        ),
-        Check::new(
-            "point",
-            Question::Point,
-            Light::CannotTell,
-            "the last commit replayed is not known",
-        )
-        .cure("look into the log that the server wrote while it recovered"),
-    ];
-    Gate {
-        attempt: 1,
-        at: NOW - 40_000_000,
-        checks,
-    }
 }
 
 /// The counts of the Diff view over the cases here.

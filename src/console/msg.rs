@@ -15,6 +15,7 @@ use crate::domain::queue::{CaseRow, Counts, HoldClock};
 use crate::domain::restoring::Restoring;
 use crate::domain::{Error, Result};
 use crossterm::event::KeyEvent;
+use std::collections::BTreeMap;
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -123,6 +124,21 @@ pub enum Msg {
     },
     /// Somebody changed the ledger.
     Changed,
+    /// The ledger's server does not answer: since when, and why. `None`: it is back.
+    Ledger(Option<(Source, String)>),
+    /// What feeds this began anew after it had lost the ledger's server: what it was asked for is to be asked again.
+    Again(Feed),
+    /// Who the ledger says sits here: the login, the role, and whether it may act.
+    Person {
+        /// The login.
+        who: String,
+        /// The role's word.
+        role: &'static str,
+        /// It may claim and decide.
+        may_act: bool,
+    },
+    /// Who else has which case open.
+    Lookers(BTreeMap<String, Vec<String>>),
     /// Something besides failed that a person should know of.
     Warning(Error),
     /// Ages of the sources.

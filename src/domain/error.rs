@@ -18,13 +18,15 @@ pub enum ErrorKind {
     BrokenChain,
     /// The outcome of an effect is not known.
     Unconfirmed,
+    /// The ledger's server does not answer; nothing was done. It may answer later.
+    Lost,
 }
 
 impl ErrorKind {
     /// The exit code that the contract gives this kind.
     pub const fn exit_code(self) -> u8 {
         match self {
-            Self::Failed => 1,
+            Self::Failed | Self::Lost => 1,
             Self::Usage => 2,
             Self::Refused => 4,
             Self::BrokenChain => 5,

@@ -39,6 +39,8 @@ struct TakeOver<'a> {
 /// Takes the next case, and all it waits for.
 #[derive(Debug, Serialize)]
 struct TakeNext<'a> {
+    /// Only one of these, in their order; any, where there is none.
+    among: &'a [String],
     pass: &'a [String],
     /// Microseconds.
     lease: i64,
@@ -103,7 +105,20 @@ impl Ledger {
     /// `pass` are passed over. `None`: there is none.
     pub fn claim_next(&mut self, pass: &[String], lease: Duration) -> Result<Option<Next>> {
         self.act(&TakeNext {
+            among: &[],
             pass,
+            lease: micros(lease),
+        })
+    }
+
+    /// As [`Ledger::claim_next`], of these alone, the first that is open and free.
+    pub fn claim_first(&mut self, among: &[String], lease: Duration) -> Result<Option<Next>> {
+        if among.is_empty() {
+            return Ok(None);
+        }
+        self.act(&TakeNext {
+            among,
+            pass: &[],
             lease: micros(lease),
         })
     }
@@ -251,7 +266,7 @@ impl Act for TakeNext<'_> {
 
     fn on_sqlite(&self, tx: &Tx<'_>) -> Res<Option<Next>> {
         tx.require_operator()?;
-        let free: Vec<String> = tx
+        let mut free: Vec<String> = tx
             .db
             .prepare_cached(
                 "SELECT c.id FROM cases c WHERE c.incident = ?1 AND c.state = 'open'
@@ -260,6 +275,15 @@ impl Act for TakeNext<'_> {
             )?
             .query_map((tx.incident, tx.now, serde_json::to_string(self.pass)?), |r| r.get(0))?
             .collect::<rusqlite::Result<_>>()?;
+        if !self.among.is_empty() {
+            let free_ones: HashSet<String> = free.drain(..).collect();
+            free = self
+                .among
+                .iter()
+                .filter(|id| free_ones.contains(*id))
+                .cloned()
+                .collect();
+        }
         let until = tx.now.saturating_add(self.lease);
         'next: for case in free {
             let chain = chain(tx, &case)?;

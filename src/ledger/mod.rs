@@ -12,11 +12,13 @@
 //! | `plan` | a decision, made of what was read, as it is written |
 //! | `body` | a found case, packed |
 //! | `bulks` | the same decision for many cases: the journal |
+//! | `ears` | what tells a console that others changed something |
 //! | `fault` | errors for people |
 //! | `effects` | what leaves restitch after a decision, and what came of it |
 //! | `opening` | how the rows stood when an attempt was first scanned |
 //! | `facts` | small things about an incident, such as clocks |
 //! | `hold` | the hold on a broker: last reading, offsets at the shutdown, rescues |
+//! | `presence` | who has which case open |
 //! | `once` | facts that count once |
 //! | `papers` | what people sign: decisions that wait for another person, hand-overs, the end |
 //! | `ignores` | columns that people ignore |
@@ -32,6 +34,7 @@ mod body;
 mod bulks;
 mod claims;
 mod decide;
+mod ears;
 mod effects;
 mod facts;
 mod fault;
@@ -46,6 +49,7 @@ mod place;
 mod plan;
 mod policy;
 mod postgres;
+mod presence;
 mod reopen;
 mod rows;
 mod scan;
@@ -64,6 +68,7 @@ use crate::domain::{Error, Result, time};
 use audit::Deed;
 pub use claims::Next;
 pub use decide::new_key;
+pub use ears::Ears;
 pub use effects::Pending;
 pub use facts::Said;
 use fault::{Fault, Res};
@@ -156,8 +161,9 @@ impl Ledger {
             check_attempt(at, &ledger.here)?;
             Ok(at.role())
         })?;
-        if let (Store::Postgres(postgres), false) = (&mut ledger.store, readonly) {
-            postgres.resume(&ledger.here)?;
+        let resumed = ledger.resume()?;
+        if let Store::Postgres(postgres) = &mut ledger.store {
+            postgres.resumed = resumed;
         }
         ledger.settle_policy()?;
         Ok(ledger)
@@ -214,6 +220,19 @@ impl Ledger {
             Store::Postgres(postgres) => postgres.revision(&self.here),
         };
         revision.map_err(|e| self.told(e))
+    }
+
+    /// What they may do now: a role that was given or taken meanwhile counts.
+    pub fn role_now(&self) -> Result<Role> {
+        self.read(|at| Ok(at.role()))
+    }
+
+    /// Settles the decisions that this person asked for and got no answer to; what became of them, one sentence each.
+    pub fn resume(&mut self) -> Result<Vec<String>> {
+        match &mut self.store {
+            Store::Postgres(postgres) if !self.readonly => postgres.resume(&self.here),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// The newest line of the audit trail, 0 where there is none: where it stays the same, no case changed, though leases

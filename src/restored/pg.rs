@@ -11,8 +11,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::error::{DbError, SqlState};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{AsyncMessage, Client, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// What a session is for.
@@ -57,6 +58,11 @@ pub async fn connect(database: &Database, session: Session<'_>) -> Result<Connec
 /// Connects, having verified chain and host name unless `sslmode = "disable"`; nothing in between, and no password
 /// before that. Never falls back to plain text. The session is as the server makes it; `name` is what its lists show.
 pub async fn open(database: &Database, name: &str) -> Result<Connection> {
+    open_and_hear(database, name, || ()).await
+}
+
+/// As [`open`]; `heard` is told of every notification that comes, and of the end of the connection.
+pub async fn open_and_hear(database: &Database, name: &str, heard: impl Fn() + Send + 'static) -> Result<Connection> {
     let DbUrl::Postgres {
         host,
         port,
@@ -108,7 +114,7 @@ pub async fn open(database: &Database, name: &str) -> Result<Connection> {
             config.ssl_mode(tokio_postgres::config::SslMode::Disable);
             let opened = tokio::time::timeout(limit, config.connect(NoTls)).await;
             let (client, connection) = opened.map_err(|_| silent())?.map_err(|e| failed(&e))?;
-            tokio::spawn(connection);
+            tokio::spawn(drive(connection, heard));
             client
         }
         SslMode::VerifyFull => {
@@ -116,11 +122,27 @@ pub async fn open(database: &Database, name: &str) -> Result<Connection> {
             let tls = MakeRustlsConnect::new(tls(database.sslrootcert.as_deref())?);
             let opened = tokio::time::timeout(limit, config.connect(tls)).await;
             let (client, connection) = opened.map_err(|_| silent())?.map_err(|e| failed(&e))?;
-            tokio::spawn(connection);
+            tokio::spawn(drive(connection, heard));
             client
         }
     };
     Ok(Connection { client, place })
+}
+
+/// Carries what goes over a connection until it ends. Why it ended is told to whoever waits for an answer on it.
+async fn drive<S, T>(mut connection: tokio_postgres::Connection<S, T>, heard: impl Fn())
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    while let Some(Ok(message)) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
+        if matches!(message, AsyncMessage::Notification(_)) {
+            heard();
+        }
+    }
+    // Dropped first: whoever hears of the end finds it closed.
+    drop(connection);
+    heard();
 }
 
 /// A token for this attempt; none for a connection in the clear.

@@ -8,17 +8,25 @@
     reason = "tests"
 )]
 
+#[path = "../pty/hands.rs"]
+mod hands;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../pty/terminal.rs"]
+mod terminal;
 
+mod console;
 mod contract;
 mod create;
+mod ears;
 mod outcomes;
+mod pooler;
 mod races;
 mod raw;
 mod roles;
 mod room;
 mod tamper;
+mod tls;
 
 // The tests of both stores name their parts as the crate does.
 use restitch::{config, domain, ledger, scan};

@@ -1,72 +1,17 @@
 //! The demo, worked by hand: every case opened, claimed and decided by keys alone, until the order system has carried all
 //! of it out and everything is proven.
 
+#[path = "hands.rs"]
+mod hands;
+
 use super::terminal::{PATIENCE, Terminal};
+use hands::{NOTHING, decide, is_settled, notice, sums};
 use std::time::Instant;
 
 /// Orders of the incident: some twenty cases.
 const ORDERS: &str = "60";
 /// The verbs, in turns; keep fits every case.
 const TURNS: [char; 4] = ['r', 'd', 'c', 'k'];
-/// No undecided case is left for this person.
-const NOTHING: &str = "no undecided case left";
-
-/// What the sums say, such as `37 = 36 open  1 to do`.
-fn sums(text: &str) -> Option<&str> {
-    let line = text
-        .lines()
-        .find(|l| l.contains(" = ") && !l.trim_start().starts_with("left"))?;
-    Some(line.split_once(" = ")?.1.split('│').next().unwrap_or_default().trim())
-}
-
-/// Whether every case is settled: nothing but proven and gone is left in the sums.
-fn is_settled(text: &str) -> bool {
-    sums(text).is_some_and(|sums| {
-        sums.contains("proven")
-            && !["open", "to do", "applied", "parked", "escalated", "unconfirmed"]
-                .iter()
-                .any(|s| sums.contains(s))
-    })
-}
-
-/// Whether the verb menu offers the verb of this letter.
-fn offers(menu: &str, letter: char) -> bool {
-    menu.lines().any(|line| {
-        let mut words = line.split(['│', ' ']).filter(|w| !w.is_empty());
-        words.any(|w| w == letter.to_string())
-            && words.nth(1).is_some_and(|w| w != "no:")
-            && line.contains("reversible")
-    })
-}
-
-/// The last line of the screen.
-fn notice(text: &str) -> &str {
-    text.trim_end().lines().last().unwrap_or_default().trim()
-}
-
-/// Decides the case that is open and claimed; the letter of the verb.
-fn decide(terminal: &mut Terminal, turn: usize) -> char {
-    terminal.keys("a");
-    let menu = terminal.shows("what shall happen?");
-    // What a proof has failed is kept as it is.
-    let turn = if menu.contains("disproven") { 3 } else { turn };
-    let letters = (0..TURNS.len()).map(|n| TURNS[(turn + n) % TURNS.len()]);
-    let letter = letters
-        .into_iter()
-        .find(|l| offers(&menu, *l))
-        .unwrap_or_else(|| panic!("nothing fits:\n{menu}"));
-    terminal.in_dialog("what shall happen?", &letter.to_string());
-    let evidence = if letter == 'd' { "seen<enter>" } else { "" };
-    terminal.in_dialog("esc leave it alone", &format!("{evidence}1"));
-    terminal.shows("y ");
-    terminal.keys("y");
-    // Answered: the dialog is gone and the last line says what was done.
-    terminal.wait("the answer", |s| {
-        let text = s.contents();
-        !text.contains("leave it alone") && notice(&text).starts_with('✓')
-    });
-    letter
-}
 
 fn work_to_zero(size: (u16, u16)) {
     let folder = tempfile::tempdir().unwrap();
@@ -86,7 +31,7 @@ fn work_to_zero(size: (u16, u16)) {
                 .any(|said| notice(&text).contains(said))
         });
         if notice(&text).contains(" is yours") {
-            decided.push(decide(&mut terminal, turn));
+            decided.push(decide(&mut terminal, &TURNS, turn));
             turn += 1;
             continue;
         }
@@ -111,7 +56,7 @@ fn work_to_zero(size: (u16, u16)) {
                 text.contains("1 of 1") || text.contains("no case")
             });
             if text.contains("1 of 1") {
-                decided.push(decide(&mut terminal, turn));
+                decided.push(decide(&mut terminal, &TURNS, turn));
                 turn += 1;
             }
             terminal.keys("<esc>");

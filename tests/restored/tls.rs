@@ -1,15 +1,14 @@
 //! Nothing is sent to a server that is not proven to be the one meant.
 
-use crate::support::{self, Pg};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+pub use crate::support::tls::{Ca, Identity, ca, identity, roots};
+use crate::support::{self, Pg, tls::server};
 use restitch::config::{Database, DbUrl, ScanConfig, Secret, SslMode};
 use restitch::domain::Error;
 use restitch::restored::postgres::Postgres;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -19,44 +18,6 @@ const PASSWORD: &str = "canary-pass-4711";
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 /// `AuthenticationCleartextPassword`.
 const ASK_PASSWORD: [u8; 9] = [b'R', 0, 0, 0, 8, 0, 0, 0, 3];
-
-pub struct Ca {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-pub fn ca() -> Ca {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().unwrap();
-    let cert = params.self_signed(&key).unwrap();
-    Ca {
-        issuer: Issuer::new(params, key),
-        pem: cert.pem(),
-    }
-}
-
-pub struct Identity {
-    cert: CertificateDer<'static>,
-    cert_pem: String,
-    key: KeyPair,
-}
-
-pub fn identity(ca: Option<&Ca>, host: &str, last_year: i32) -> Identity {
-    let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
-    params.not_before = date_time_ymd(2000, 1, 1);
-    params.not_after = date_time_ymd(last_year, 1, 1);
-    let key = KeyPair::generate().unwrap();
-    let cert = match ca {
-        Some(ca) => params.signed_by(&key, &ca.issuer).unwrap(),
-        None => params.self_signed(&key).unwrap(),
-    };
-    Identity {
-        cert: cert.der().clone(),
-        cert_pem: cert.pem(),
-        key,
-    }
-}
 
 /// What a peer does with a client that asks for TLS.
 pub enum Peer {
@@ -170,13 +131,6 @@ async fn refused(peer: Peer, roots: &Path) -> (Error, Heard) {
     (e, thread.join().unwrap())
 }
 
-pub fn roots(ca: &Ca) -> (tempfile::TempDir, PathBuf) {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("roots.pem");
-    std::fs::write(&path, &ca.pem).unwrap();
-    (dir, path)
-}
-
 #[tokio::test]
 async fn six_bad_servers_are_refused_before_any_byte_of_the_password() {
     let ours = ca();
@@ -241,27 +195,7 @@ async fn a_verified_server_gets_the_password_and_only_inside_tls() {
 
 /// PostgreSQL with TLS on, whose user `triage` must come by TLS and with a password.
 fn tls_server(ca: &Ca) -> Pg {
-    let home = support::home();
-    let id = identity(Some(ca), "localhost", 2090);
-    for (name, pem) in [("server.crt", id.cert_pem), ("server.key", id.key.serialize_pem())] {
-        let path = home.join(name);
-        std::fs::write(&path, pem).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let owner = std::fs::metadata(&home).unwrap();
-        chown(&path, Some(std::os::unix::fs::MetadataExt::uid(&owner)), None).unwrap();
-    }
-    let hba = home.join("hba.conf");
-    std::fs::write(&hba, "host all demo all trust\nhostssl all triage all password\n").unwrap();
-    support::init(&home);
-    let at = |name: &str| home.join(name).display().to_string();
-    let settings = [
-        "ssl=on".to_owned(),
-        format!("ssl_cert_file={}", at("server.crt")),
-        format!("ssl_key_file={}", at("server.key")),
-        format!("hba_file={}", at("hba.conf")),
-    ];
-    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
-    let pg = Pg::start_in(home.clone(), &settings);
+    let pg = server(ca, "host all demo all trust\nhostssl all triage all password\n", &[]);
     pg.psql("postgres", &format!("create role triage login password '{PASSWORD}'"));
     pg
 }

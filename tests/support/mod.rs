@@ -3,6 +3,8 @@
 
 pub mod dice;
 pub mod kafka;
+pub mod line;
+pub mod tls;
 pub mod wire;
 
 use restitch::config::{Database, DbUrl, SslMode};

@@ -20,7 +20,7 @@ use crate::domain::paper::{Bulk, Paper};
 use crate::domain::phase::PhaseLine;
 use crate::domain::preflight::Preflight;
 use crate::domain::progress::Stage;
-use crate::domain::queue::{Counts, HoldClock};
+use crate::domain::queue::{Claim, Counts, HoldClock};
 use crate::domain::restoring::Restoring;
 use crate::domain::schema::ORDER;
 use case::CasePane;
@@ -134,6 +134,10 @@ pub enum Feed {
     Phases,
     /// Counts, phases and the hold's clock.
     Overview,
+    /// What is sent to the ledger, the leases, what leaves after a decision.
+    Deeds,
+    /// What others do.
+    Watch,
     /// Old instances, deadlines, notices, and the list before workers start.
     Night,
     /// The restore in AWS.
@@ -156,6 +160,8 @@ impl Feed {
             Self::Phases => "watching the cluster",
             Self::Night => "watching the old instance and the deadlines",
             Self::Overview => "reading the ledger",
+            Self::Deeds => "carrying out what is decided",
+            Self::Watch => "watching what others do",
             Self::Aws => "watching AWS",
             Self::Scan => "the scan",
             Self::Preview => "the preview",
@@ -276,6 +282,8 @@ pub struct Model {
     pub not_known: String,
     /// Ages of the sources.
     pub sources: Vec<Source>,
+    /// Why the ledger's server does not answer, while it does not.
+    pub ledger_lost: Option<String>,
     /// The cluster, where one is configured and was read.
     pub cluster: Option<Box<Reading>>,
     /// What else is watched.
@@ -302,6 +310,10 @@ pub struct Model {
     pub dead: Vec<(Feed, String)>,
     /// Cases that this console claimed and still holds.
     pub held: BTreeSet<String>,
+    /// Who else has which case open.
+    pub lookers: BTreeMap<String, Vec<String>>,
+    /// The case that others were last told is open here.
+    pub looked: Option<String>,
     /// Cases opened before the one now, for the way back.
     pub trail: Vec<String>,
     /// The last reason given.
@@ -378,15 +390,30 @@ impl Model {
 
     /// Whether a case is held by this person.
     pub fn is_mine(&self, id: &str) -> bool {
-        self.holder(id).is_some_and(|by| by == self.setup.who)
+        self.claim_on(id).is_some_and(|claim| claim.by == self.setup.who)
     }
 
-    /// Who holds a case.
-    pub fn holder(&self, id: &str) -> Option<&str> {
+    /// The live claim on a case.
+    pub fn claim_on(&self, id: &str) -> Option<&Claim> {
         match self.case.loaded.as_deref() {
             Some(l) if l.file.found.id == id && self.in_case => l.file.claim.as_ref(),
             _ => self.queue.table.by_id(id).and_then(|r| r.claim.as_ref()),
         }
-        .map(|c| c.by.as_str())
+    }
+
+    /// Who else has this case open; nobody twice.
+    pub fn lookers(&self, id: &str) -> &[String] {
+        self.lookers.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// The case that is open here, or that a dialog is about: where others see this person.
+    pub fn looking(&self) -> Option<&str> {
+        let about = match self.layer.as_ref().map(|l| &l.overlay) {
+            Some(Overlay::Menu(menu)) => Some(menu.case.as_str()),
+            Some(Overlay::Form(form)) => Some(form.case.as_str()),
+            _ => None,
+        };
+        let open = self.case.id.as_deref().filter(|_| self.in_case);
+        about.filter(|case| !case.is_empty()).or(open)
     }
 }

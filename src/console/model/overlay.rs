@@ -127,6 +127,8 @@ pub enum Act {
     },
     /// A to-do is done.
     Done,
+    /// A case is taken from whoever holds it.
+    TakeOver,
     /// The last decision is taken back.
     Undo,
     /// A decided or settled case is opened again.

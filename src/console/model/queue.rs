@@ -341,16 +341,16 @@ impl Queue {
         self.top = self.top.min(self.shown.len().saturating_sub(height));
     }
 
-    /// The next case after the cursor, round the list, that is undecided, that nobody holds, and whose way is not held
-    /// by somebody else.
-    pub fn next_free(&self, me: &str) -> Option<Box<str>> {
+    /// The cases from the cursor on, its own among them unless it is to be `passed`, round the list, that are undecided, that
+    /// nobody holds, and whose way is not held by somebody else.
+    pub fn free<'q>(&'q self, me: &'q str, passed: bool) -> impl Iterator<Item = &'q CaseRow> {
         let count = self.shown.len();
-        (1..=count)
-            .filter_map(|i| self.row_at((self.at + i) % count))
-            .find(|row| {
+        let first = usize::from(passed);
+        (first..count)
+            .filter_map(move |i| self.row_at((self.at + i) % count))
+            .filter(move |row| {
                 row.state == State::Open
                     && row.claim.is_none()
-                    && Some(&row.id) != self.cursor.as_ref()
                     && row.blocked_by.iter().all(|(id, _)| {
                         self.table
                             .by_id(id)
@@ -358,7 +358,6 @@ impl Queue {
                             .is_none_or(|c| c.by == me)
                     })
             })
-            .map(|row| row.id.clone())
     }
 
     /// The next (or the one before) of the shown rows that the last filter matches.

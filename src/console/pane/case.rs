@@ -141,7 +141,6 @@ impl Page<'_> {
     fn head(&mut self) {
         let file = &self.loaded.file;
         let found = &file.found;
-        let me = &self.model.setup.who;
         let mut title = Strip::new()
             .ours(Tone::Text, " ")
             .with(Tone::Heading, Safe::id(&found.label))
@@ -156,18 +155,7 @@ impl Page<'_> {
             title = title.ours(Tone::Text, "  ").with(Tone::Text, shown);
         }
         title = title.ours(Tone::Text, "  ").with(Tone::Dim, Safe::id(&found.id));
-        let holder = match &file.claim {
-            None => Strip::new().ours(Tone::Dim, "nobody holds it"),
-            Some(claim) if claim.by == *me => Strip::new().with(
-                Tone::Mine,
-                if found.blocked_by.is_empty() {
-                    Safe::ours("yours")
-                } else {
-                    safe!("yours (chain of {})", found.blocked_by.len() + 1)
-                },
-            ),
-            Some(claim) => Strip::new().with(Tone::Held, safe!("{} holds it", Safe::id(&claim.by))),
-        };
+        let holder = self.holder();
         self.put(title.beside(holder.ours(Tone::Text, " "), self.width));
 
         let mut what = Strip::new().ours(Tone::Text, " ");
@@ -235,6 +223,30 @@ impl Page<'_> {
             );
         }
         self.log_line();
+    }
+
+    /// Who holds it, and who else has it open.
+    fn holder(&self) -> Strip<'static> {
+        let (file, me) = (&self.loaded.file, &self.model.setup.who);
+        let found = &file.found;
+        let holder = match &file.claim {
+            None => Strip::new().ours(Tone::Dim, "nobody holds it"),
+            Some(claim) if claim.by == *me => Strip::new().with(
+                Tone::Mine,
+                if found.blocked_by.is_empty() {
+                    Safe::ours("yours")
+                } else {
+                    safe!("yours (chain of {})", found.blocked_by.len() + 1)
+                },
+            ),
+            Some(claim) => Strip::new().with(Tone::Held, safe!("{} holds it", Safe::id(&claim.by))),
+        };
+        let others = super::queue::others_on(self.model, &found.id, file.claim.as_ref());
+        if others.is_empty() {
+            holder
+        } else {
+            holder.with(Tone::Held, safe!(", {}", super::queue::on_it(&others)))
+        }
     }
 
     fn name(&self, id: &str) -> Safe<'static> {

@@ -7,7 +7,7 @@ use crate::console::view::layout::Areas;
 use crate::console::widget::{Pen, Strip};
 use crate::domain::case::State;
 use crate::domain::finding::Kind;
-use crate::domain::queue::{CaseRow, Counts};
+use crate::domain::queue::{CaseRow, Claim, Counts};
 use crate::safe;
 use crate::text::Safe;
 use crate::theme::Tone;
@@ -273,11 +273,8 @@ impl Columns {
             strip = strip.column(tone, waits.clip_start(self.waits), self.waits);
         }
         if self.holder > 0 {
-            strip = match &row.claim {
-                None => strip.column(Tone::Dim, Safe::ours("·"), self.holder),
-                Some(claim) if claim.by == model.setup.who => strip.column(Tone::Mine, Safe::ours("you"), self.holder),
-                Some(claim) => strip.column(Tone::Held, Safe::id(&claim.by), self.holder),
-            };
+            let (tone, holder) = holder(model, row);
+            strip = strip.column(tone, holder, self.holder);
         }
         for ((width, value), column) in self.shows.iter().zip(&row.show).zip(&model.setup.show) {
             if *width > 0 {
@@ -290,6 +287,38 @@ impl Columns {
             }
         }
         strip
+    }
+}
+
+/// Who holds it, and in brackets who has it open without holding it.
+fn holder<'r>(model: &'r Model, row: &'r CaseRow) -> (Tone, Safe<'r>) {
+    let (tone, name) = match &row.claim {
+        None => (Tone::Dim, None),
+        Some(claim) if claim.by == model.setup.who => (Tone::Mine, Some(Safe::ours("you"))),
+        Some(claim) => (Tone::Held, Some(Safe::id(&claim.by))),
+    };
+    let on_it = others_on(model, &row.id, row.claim.as_ref());
+    match (name, on_it.as_slice()) {
+        (None, []) => (tone, Safe::ours("·")),
+        (Some(name), []) => (tone, name),
+        (None, [one, ..]) => (Tone::Held, safe!("({})", Safe::id(one))),
+        (Some(name), [one, ..]) => (tone, safe!("{} ({})", name, Safe::id(one))),
+    }
+}
+
+/// Who has the case open without holding it.
+pub fn others_on<'m>(model: &'m Model, id: &str, claim: Option<&Claim>) -> Vec<&'m str> {
+    let all = model.lookers(id).iter().map(String::as_str);
+    all.filter(|who| claim.is_none_or(|c| c.by != *who)).collect()
+}
+
+/// `li is on it`, `li and 2 others are on it`; nothing where nobody is.
+pub fn on_it(others: &[&str]) -> Safe<'static> {
+    match others {
+        [] => Safe::ours(""),
+        [one] => safe!("{} is on it", Safe::id(one)),
+        [one, two] => safe!("{} and {} are on it", Safe::id(one), Safe::id(two)),
+        [one, rest @ ..] => safe!("{} and {} others are on it", Safe::id(one), rest.len()),
     }
 }
 
@@ -343,6 +372,10 @@ fn about(model: &Model, width: usize) -> Vec<Strip<'static>> {
         (n, _) => safe!(" {} cases wait for {}.", n, label()),
     };
     first.add(Tone::Text, waiting);
+    let others = others_on(model, &row.id, row.claim.as_ref());
+    if !others.is_empty() {
+        first.add(Tone::Held, safe!(" {}.", on_it(&others)));
+    }
     if let Some(at) = row.dies_at {
         first.add(
             Tone::Loud,
@@ -384,6 +417,35 @@ mod tests {
         snapshot::check("queue-160x48", &mut model, 160, 48);
         snapshot::check("queue-60x16", &mut model, 60, 16);
         snapshot::check("queue-40x10", &mut model, 40, 10);
+    }
+
+    #[test]
+    fn others_and_a_lost_ledger_look_as_drawn() {
+        let mut model = fixture::model();
+        model.case.id = Some("order:958".to_owned());
+        model.case.loaded = Some(fixture::loaded(fixture::orphan()));
+        for (case, who) in [
+            ("order:958", "li"),
+            ("order:90", "sam"),
+            ("order:91", "li"),
+            ("order:91", "sam"),
+        ] {
+            model.lookers.entry(case.to_owned()).or_default().push(who.to_owned());
+        }
+        snapshot::check("queue-shared-80x24", &mut model, 80, 24);
+        model.in_case = true;
+        snapshot::check("case-shared-80x24", &mut model, 80, 24);
+        model.in_case = false;
+        let source = crate::console::model::Source {
+            name: "ledger".to_owned(),
+            read_at: Some(fixture::NOW - 41_000_000),
+            lost_since: Some(fixture::NOW - 41_000_000),
+            late_after: 0,
+        };
+        model.sources.insert(0, source);
+        model.ledger_lost = Some("nothing listens at 10.1.2.3:5432".to_owned());
+        snapshot::check("queue-lost-80x24", &mut model, 80, 24);
+        snapshot::check("queue-lost-160x48", &mut model, 160, 48);
     }
 
     #[test]

@@ -4,13 +4,14 @@
 use super::super::effect::Deed;
 use super::super::msg::{Msg, Outcome};
 use super::super::term::panics::{self, bug_on_purpose};
+use super::presence;
 use super::work::Shared;
 use crate::domain::paper::PaperState;
 use crate::domain::progress::Progress;
 use crate::domain::queue::Decide;
 use crate::domain::{Error, ErrorKind, Result};
 use crate::job;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Next};
 use crate::resolve::prove::Proven;
 use std::collections::BTreeSet;
 use std::thread;
@@ -26,13 +27,21 @@ const RENEW: Duration = Duration::from_secs(10);
 pub enum Job {
     /// A deed and its number.
     Deed { number: u64, deed: Deed },
+    /// This person leaves.
+    Leave,
 }
 
 /// Does deeds.
 pub fn run(shared: &Shared) -> Result<()> {
     let mut ledger = shared.open()?;
     loop {
-        let Job::Deed { number, deed } = shared.deeds.next();
+        let (number, deed) = match shared.deeds.next() {
+            Job::Deed { number, deed } => (number, deed),
+            Job::Leave => {
+                presence::leave(shared, &mut ledger)?;
+                continue;
+            }
+        };
         let done = panics::watch(|| {
             bug_on_purpose("deeds");
             act(shared, &mut ledger, &deed)
@@ -62,6 +71,12 @@ fn act(shared: &Shared, ledger: &mut Ledger, deed: &Deed) -> Result<Outcome> {
             ledger.claim(&chain, LEASE)?;
             shared.held(|held| held.extend(chain.iter().cloned()));
             chain
+        }
+        Deed::Next { among, pass, whole } => next(shared, ledger, among, pass, *whole)?,
+        Deed::TakeOver { case, reason } => {
+            ledger.take_over(case, reason, LEASE)?;
+            shared.held(|held| held.insert(case.clone()));
+            vec![case.clone()]
         }
         Deed::Drop(ids) => {
             shared.held(|held| held.retain(|id| !ids.contains(id)));
@@ -139,6 +154,21 @@ fn act(shared: &Shared, ledger: &mut Ledger, deed: &Deed) -> Result<Outcome> {
         words: String::new(),
         changed,
     })
+}
+
+/// Claims the next case and what it waits for: what was claimed, the case itself first; nothing where none is free.
+fn next(shared: &Shared, ledger: &mut Ledger, among: &[String], pass: &[String], whole: bool) -> Result<Vec<String>> {
+    let mut next = ledger.claim_first(among, LEASE)?;
+    if next.is_none() && whole {
+        next = ledger.claim_next(pass, LEASE)?;
+    }
+    let Some(Next { case, mut chain }) = next else {
+        return Ok(Vec::new());
+    };
+    chain.retain(|id| *id != case);
+    chain.insert(0, case);
+    shared.held(|held| held.extend(chain.iter().cloned()));
+    Ok(chain)
 }
 
 fn decide(shared: &Shared, ledger: &mut Ledger, asked: &Decide) -> Result<Outcome> {

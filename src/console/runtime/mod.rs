@@ -17,6 +17,8 @@
 //! | `scan` | the scan in the background |
 //! | `cluster` | the cluster, and the phases that it tells of |
 //! | `night` | old instances, deadlines, notices, the list before workers start |
+//! | `ears` | hints that somebody changed the ledger; its server lost and back |
+//! | `presence` | which case is open here, told to others |
 //! | `watch` | what others do in the ledger |
 //! | `aws` | the restore, as AWS shows it |
 
@@ -25,12 +27,14 @@ mod bulk;
 mod cluster;
 mod deeds;
 mod drafts;
+mod ears;
 mod effects;
 mod hold;
 mod input;
 mod lane;
 mod mailbox;
 mod night;
+mod presence;
 mod preview;
 mod read;
 mod scan;

@@ -238,7 +238,7 @@ pub enum SortJob {
 
 /// Filters and sorts.
 pub fn sort(shared: &Shared) -> Result<()> {
-    let me = shared.who.clone().unwrap_or_else(crate::ledger::who::current).user;
+    let me = shared.open()?.who().user.clone();
     loop {
         match shared.sort.next() {
             SortJob::Arrange {

@@ -1,4 +1,4 @@
-//! What others do in the ledger: a look every half second, never two at once.
+//! What others do in the ledger: a look whenever the ears heard something, and every few seconds anyway; never two at once.
 //!
 //! Renewed leases and read clocks change the ledger all the time; they make only their own rows and the sums be read again.
 
@@ -7,37 +7,71 @@ use super::super::term::panics::bug_on_purpose;
 use super::read::SumsJob;
 use super::scan;
 use super::work::Shared;
-use crate::domain::Result;
-use crate::ledger::Ledger;
+use crate::domain::{Error, Result};
 use crate::ledger::anchor::Keeper;
+use crate::ledger::{Ledger, Role};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// So often somebody looks.
+/// So often the running scan tells how far it is.
 const EVERY: Duration = Duration::from_millis(500);
+/// Two looks are at least so far apart, however much is heard.
+const GAP: Duration = Duration::from_millis(200);
 /// Leases end by themselves: their rows are read again so often.
 const LEASES: Duration = Duration::from_secs(10);
 
 /// Parked and escalated cases come back by themselves: their times are looked at so often, microseconds.
 const DUE: i64 = 2_000_000;
 
+/// Says who sits here, as the ledger knows it.
+pub fn tell_person(shared: &Shared, ledger: &Ledger, role: Role) {
+    shared.mailbox.tell(Msg::Person {
+        who: ledger.who().user.clone(),
+        role: role.name(),
+        may_act: role >= Role::Operator && !shared.readonly,
+    });
+}
+
 /// Looks for changes.
 pub fn run(shared: &Shared) -> Result<()> {
-    let ledger = shared.open()?;
+    let mut ledger = shared.open()?;
+    // After the server was lost: what became of decisions that got no answer.
+    for words in ledger.resume()? {
+        shared.mailbox.tell(Msg::Warning(Error::failed(words)));
+    }
     let mut revision = ledger.revision()?;
     let mut line = ledger.newest_line()?;
     let mut scanned = ledger.last_scan()?.map(|(at, _)| at);
+    let mut lookers = ledger.lookers()?;
+    shared.mailbox.tell(Msg::Lookers(lookers.clone()));
     let mut due_read = 0;
     let mut leases_read = Instant::now();
+    let mut role = ledger.role_now()?;
+    tell_person(shared, &ledger, role);
     let mut keeper = Keeper::default();
     loop {
-        // A poll: SQLite tells other processes nothing.
-        thread::sleep(EVERY);
+        let heard = shared.news.wait(EVERY);
         bug_on_purpose("watch");
         scan::report_progress(shared);
-        let changed = ledger.revision()? != revision;
+        let mut changed = false;
+        if heard {
+            // Time is the subject: who hears much does not look all the time.
+            thread::sleep(GAP);
+            let now = ledger.revision()?;
+            changed = now != revision;
+            revision = now;
+            let now = ledger.role_now()?;
+            if now != role {
+                role = now;
+                tell_person(shared, &ledger, role);
+            }
+        }
         if changed {
-            revision = ledger.revision()?;
+            let others = ledger.lookers()?;
+            if others != lookers {
+                lookers.clone_from(&others);
+                shared.mailbox.tell(Msg::Lookers(others));
+            }
             let newest = ledger.newest_line()?;
             if newest == line {
                 shared

@@ -7,10 +7,10 @@ use super::super::msg::Msg;
 use super::super::term::panics;
 use super::lane::Lane;
 use super::mailbox::{Event, Mailbox};
-use super::{Options, aws, bulk, cluster, deeds, effects, hold, night, preview, read, scan, watch};
+use super::{Options, aws, bulk, cluster, deeds, ears, effects, hold, night, presence, preview, read, scan, watch};
 use crate::config::Config;
 use crate::domain::time::Clock;
-use crate::domain::{Error, Result};
+use crate::domain::{Error, ErrorKind, Result};
 use crate::ledger::{Ledger, Who};
 use crate::text;
 use std::collections::BTreeSet;
@@ -44,6 +44,10 @@ pub struct Shared {
     /// Asks AWS now, and not only when it is time.
     pub aws: Lane<()>,
     pub bulk: bulk::Desk,
+    /// The case that is open here.
+    pub presence: presence::Desk,
+    /// What the ledger's ears heard.
+    pub news: ears::News,
     ended: AtomicBool,
 }
 
@@ -108,6 +112,8 @@ impl Work {
             preview: Lane::default(),
             aws: Lane::default(),
             bulk: bulk::Desk::default(),
+            presence: presence::Desk::default(),
+            news: ears::News::default(),
             ended: AtomicBool::new(false),
         };
         let worker = |feed, name, body, bury| Worker {
@@ -122,17 +128,19 @@ impl Work {
             worker(Feed::Rows, "sort", read::sort, |s| s.sort.abandon()),
             worker(Feed::Case, "case", read::cases, |s| s.cases.abandon()),
             worker(Feed::Overview, "sums", read::sums, |s| s.sums.abandon()),
-            worker(Feed::Overview, "watch", watch::run, |_| {}),
+            worker(Feed::Watch, "ears", ears::run, |_| {}),
+            worker(Feed::Watch, "watch", watch::run, |_| {}),
+            worker(Feed::Watch, "presence", presence::run, |_| {}),
             worker(Feed::Diff, "diff", read::diff, |s| s.diff.abandon()),
-            worker(Feed::Overview, "deeds", deeds::run, |s| s.deeds.abandon()),
-            worker(Feed::Overview, "leases", deeds::keep_leases, |_| {}),
-            worker(Feed::Overview, "effects", effects::run, |_| {}),
+            worker(Feed::Deeds, "deeds", deeds::run, |s| s.deeds.abandon()),
+            worker(Feed::Deeds, "leases", deeds::keep_leases, |_| {}),
+            worker(Feed::Deeds, "effects", effects::run, |_| {}),
             worker(Feed::Phases, "cluster", cluster::run, |_| {}),
             worker(Feed::Night, "night", night::run, |_| {}),
             worker(Feed::Aws, "aws", aws::run, |_| {}),
             worker(Feed::Hold, "hold", hold::run, |_| {}),
             worker(Feed::Preview, "preview", preview::run, |s| s.preview.abandon()),
-            worker(Feed::Overview, "bulk", bulk::run, |s| s.bulk.asked.abandon()),
+            worker(Feed::Deeds, "bulk", bulk::run, |s| s.bulk.asked.abandon()),
             worker(Feed::Scan, "scan", scan::run, |s| s.scan.abandon()),
         ];
         Self {
@@ -147,6 +155,7 @@ impl Work {
         start("open", move || {
             let opened = panics::watch(|| {
                 let ledger = shared.open()?;
+                watch::tell_person(&shared, &ledger, ledger.role());
                 scan::at_the_start(&shared, &ledger)
             });
             let opened = opened.unwrap_or_else(|why| Err(Error::failed(why)));
@@ -167,10 +176,18 @@ impl Work {
             let alive = Arc::clone(&worker.alive);
             let (feed, body, bury) = (worker.feed, worker.body, worker.bury);
             start(worker.name, move || {
-                let why = match panics::watch(|| body(&shared)) {
-                    Ok(Ok(())) => return,
-                    Ok(Err(error)) => error.to_string(),
-                    Err(panic) => panic,
+                let why = loop {
+                    match panics::watch(|| body(&shared)) {
+                        Ok(Ok(())) => return,
+                        // It goes on by itself once the ledger's server is back.
+                        Ok(Err(error)) if error.kind == ErrorKind::Lost => {
+                            bury(&shared);
+                            shared.news.wait_for_answer();
+                            shared.mailbox.tell(Msg::Again(feed));
+                        }
+                        Ok(Err(error)) => break error.to_string(),
+                        Err(panic) => break panic,
+                    }
                 };
                 bury(&shared);
                 alive.store(false, Ordering::SeqCst);
@@ -223,6 +240,7 @@ impl Work {
             Effect::Deed { number, deed } => shared.deeds.push(deeds::Job::Deed { number, deed }),
             Effect::Sift { scope, ask } => shared.bulk.asked.push(bulk::Job::Sift { scope, ask }),
             Effect::Bulk(bulking) => shared.bulk.asked.push(bulk::Job::Work(bulking)),
+            Effect::Look(case) => shared.presence.open(case),
             Effect::StopBulk => shared.bulk.stop.store(true, Ordering::SeqCst),
             Effect::AskAws => shared.aws.replace((), |()| true),
             Effect::LoadPreview => shared.preview.replace((), |()| true),
@@ -269,6 +287,9 @@ fn last_deeds(shared: &Shared, give_back: Vec<String>) {
             number: 0,
             deed: Deed::Drop(give_back),
         });
+    }
+    if shared.presence.is_open() {
+        shared.deeds.push(deeds::Job::Leave);
     }
     shared.deeds.drain(LAST_DEEDS);
 }

@@ -1,6 +1,6 @@
-//! The forms of the acts: what each will do, what it asks for, how it is confirmed.
+//! The forms of the acts: what each will do, what it asks for, how it is confirmed. What a filled one sends: `submit`.
 
-use super::{complain, lay, say, send, together};
+use super::{complain, lay, send};
 use crate::console::command::can_be_done;
 use crate::console::effect::{Deed, Effect, short};
 use crate::console::model::Model;
@@ -9,7 +9,7 @@ use crate::console::model::input::Input;
 use crate::console::model::overlay::{Act, Asks, Confirm, Field, Form, Overlay};
 use crate::domain::case::{State, Verb};
 use crate::domain::gate::Gate;
-use crate::domain::queue::{Course, Decide, Decision, EffectLine};
+use crate::domain::queue::{Course, Decision, EffectLine};
 use crate::domain::time;
 
 pub(super) fn field(asks: Asks, name: &'static str, hint: impl Into<String>, required: bool) -> Field {
@@ -199,7 +199,7 @@ pub fn when(text: &str, now: i64) -> Option<i64> {
 }
 
 /// The case of an act: loaded, or a word why it cannot be asked yet.
-fn subject(model: &mut Model) -> Option<(String, String)> {
+pub(super) fn subject(model: &mut Model) -> Option<(String, String)> {
     let id = model.subject()?.to_owned();
     if let Some(loaded) = model.case.current().filter(|l| l.file.found.id == id) {
         return Some((id, loaded.file.found.label.clone()));
@@ -467,24 +467,6 @@ pub fn scan_despite(model: &mut Model) {
     lay(model, Overlay::Form(Box::new(form)));
 }
 
-/// Gives claims back: one at once, more after a word.
-pub fn drop_claims(model: &mut Model, ids: Vec<String>, out: &mut Vec<Effect>) {
-    if ids.len() < 2 {
-        send(model, Deed::Drop(ids), out);
-        return;
-    }
-    let mut form = form(
-        "",
-        format!("give back {} claims", ids.len()),
-        Act::Drop(ids.clone()),
-        Confirm::Yes,
-        "give back",
-    );
-    form.lines = names(model, &ids);
-    form.lines.push("others can claim them at once".to_owned());
-    lay(model, Overlay::Form(Box::new(form)));
-}
-
 /// The end, after a word where claims are held.
 pub fn quit(model: &mut Model, out: &mut Vec<Effect>) {
     let ids: Vec<String> = model.held.iter().cloned().collect();
@@ -510,7 +492,7 @@ pub fn quit(model: &mut Model, out: &mut Vec<Effect>) {
     lay(model, Overlay::Form(Box::new(form)));
 }
 
-fn name(model: &Model, id: &str) -> String {
+pub(super) fn name(model: &Model, id: &str) -> String {
     model
         .queue
         .table
@@ -518,142 +500,12 @@ fn name(model: &Model, id: &str) -> String {
         .map_or_else(|| short(id), |r| short(&r.label))
 }
 
-fn names(model: &Model, ids: &[String]) -> Vec<String> {
+pub(super) fn names(model: &Model, ids: &[String]) -> Vec<String> {
     let mut names: Vec<String> = ids.iter().take(5).map(|id| name(model, id)).collect();
     if ids.len() > 5 {
         names.push(format!("and {} more", ids.len() - 5));
     }
     vec![names.join(", ")]
-}
-
-/// The time that the form names; an error where it is none, which the form then says.
-pub(super) fn submit_until(model: &mut Model) -> Result<Option<i64>, ()> {
-    let now = model.now;
-    let Some(form) = model.form_mut() else { return Ok(None) };
-    match form.text(Asks::Until).map(|text| when(text, now)) {
-        Some(None) => {
-            form.problem = Some("until: 2h, 15:30, or 2026-11-22T15:30:00Z".to_owned());
-            form.focus = form.fields.iter().position(|f| f.asks == Asks::Until);
-            Err(())
-        }
-        Some(at) => Ok(at),
-        None => Ok(None),
-    }
-}
-
-/// The masked column that the form names, by itself or with its entity; says so where there is none.
-fn unmasking(form: &mut Form, columns: &[(String, String)]) -> Option<(String, String)> {
-    let typed = form.text(Asks::Column).unwrap_or_default().to_owned();
-    let named = |(entity, column): &&(String, String)| typed == *column || typed == format!("{entity}.{column}");
-    let found = columns.iter().find(named).cloned();
-    if found.is_none() {
-        form.problem = Some(format!("{typed} is none of the masked columns of this case"));
-        form.focus = form.fields.iter().position(|f| f.asks == Asks::Column);
-    }
-    found
-}
-
-/// Sends what the form says, or says what is missing.
-pub fn submit(model: &mut Model, out: &mut Vec<Effect>) {
-    let Some(form) = model.form_mut() else { return };
-    form.problem = None;
-    if let Some(blank) = form.blank() {
-        form.problem = Some(format!("{} is missing", form.fields[blank].name));
-        form.focus = Some(blank);
-        return;
-    }
-    if together::submit(model, out) {
-        return;
-    }
-    let Ok(until) = submit_until(model) else { return };
-    let Some(form) = model.form_mut() else { return };
-    let own = |asks| form.text(asks).map(str::to_owned);
-    let case = form.case.clone();
-    let deed = match form.act.clone() {
-        Act::Decide { choice, fence, key } => Deed::Decide(Box::new(Decide {
-            confirm: (form.confirm != Confirm::Yes).then(|| case.clone()),
-            case,
-            key,
-            verb: Some(choice.verb),
-            reason: own(Asks::Reason).unwrap_or_default(),
-            reference: own(Asks::Ref),
-            to: own(Asks::To),
-            evidence: own(Asks::Evidence),
-            until,
-            fence,
-            seen: choice.seen,
-        })),
-        Act::Done => Deed::Done {
-            case,
-            evidence: own(Asks::Evidence).unwrap_or_default(),
-        },
-        Act::Undo => Deed::Undo {
-            case,
-            reason: own(Asks::Reason).unwrap_or_default(),
-        },
-        Act::Reopen => Deed::Reopen {
-            case,
-            reason: own(Asks::Reason).unwrap_or_default(),
-        },
-        Act::Unmask(columns) => match unmasking(form, &columns) {
-            Some((entity, column)) => Deed::Unmask {
-                case,
-                entity,
-                column,
-                reason: form.text(Asks::Reason).unwrap_or_default().to_owned(),
-            },
-            None => return,
-        },
-        Act::Note => Deed::Note {
-            case,
-            text: own(Asks::Text).unwrap_or_default(),
-        },
-        Act::Prove(ids) => Deed::Prove(ids),
-        Act::Ignore { entity, column, again } => {
-            let reason = own(Asks::Reason).unwrap_or_default();
-            if again {
-                Deed::CompareAgain { entity, column, reason }
-            } else {
-                Deed::Ignore { entity, column, reason }
-            }
-        }
-        Act::Tick(phase) => match super::tick::deed(model, phase) {
-            Some(deed) => deed,
-            None => return,
-        },
-        Act::Drop(ids) => Deed::Drop(ids),
-        Act::ScanDespite => {
-            let despite = own(Asks::Reason);
-            model.layer = None;
-            out.push(Effect::StartScan { despite });
-            say(model, "a scan begins despite the red gate; the audit trail says why");
-            return;
-        }
-        Act::Sift { .. }
-        | Act::Bulk(_)
-        | Act::StopBulk
-        | Act::Sign(_)
-        | Act::Decline(_)
-        | Act::HandOver
-        | Act::SignOff
-        | Act::Nothing => return,
-        Act::Quit(ids) => {
-            model.quitting = true;
-            model.layer = None;
-            out.push(Effect::Quit { give_back: ids });
-            return;
-        }
-    };
-    if let Deed::Decide(decide) = &deed
-        && decide.fence.is_none()
-    {
-        send(model, Deed::Claim(vec![decide.case.clone()]), out);
-    }
-    let number = send(model, deed, out);
-    if let Some(form) = model.form_mut() {
-        form.sent = Some(number);
-        form.focus = None;
-    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Keys outside dialogs: each is a command of the table.
 
-use super::{acts, complain, follow, lay, peek, read_rows, say, send, tick, together, want_case};
+use super::{acts, claims, complain, follow, lay, peek, read_rows, say, tick, together, want_case};
 use crate::console::command::{self, Command, Id};
-use crate::console::effect::{Deed, Effect};
+use crate::console::effect::Effect;
 use crate::console::keymap;
 use crate::console::model::diff::Inside;
 use crate::console::model::overlay::{FilterBox, Menu, Overlay, Palette};
@@ -35,8 +35,9 @@ pub fn run(model: &mut Model, command: &Command, out: &mut Vec<Effect>) {
     match command.id {
         Id::Open => open(model, out),
         Id::Verbs => verbs(model, out),
-        Id::Claim => claim(model, out),
-        Id::NextFree => next_free(model, out),
+        Id::Claim => claims::claim(model, out),
+        Id::TakeOver => claims::take_over(model),
+        Id::NextFree => claims::next_free(model, out),
         Id::Back => back(model, out),
         Id::Note => acts::note(model),
         Id::Unmask => acts::unmask(model),
@@ -214,7 +215,7 @@ fn open(model: &mut Model, out: &mut Vec<Effect>) {
 }
 
 /// Opens a case; the one opened before it stays on the trail.
-fn enter(model: &mut Model, id: &str, out: &mut Vec<Effect>) {
+pub(super) fn enter(model: &mut Model, id: &str, out: &mut Vec<Effect>) {
     if model.in_case
         && let Some(before) = model.case.id.clone().filter(|b| b != id)
     {
@@ -238,70 +239,6 @@ fn verbs(model: &mut Model, out: &mut Vec<Effect>) {
             together: false,
         }),
     );
-}
-
-fn claim(model: &mut Model, out: &mut Vec<Effect>) {
-    let who = model.setup.who.clone();
-    if !model.in_case && !model.queue.marks.is_empty() {
-        let marks: Vec<String> = model.queue.marks.iter().map(ToString::to_string).collect();
-        let (mine, others): (Vec<_>, Vec<_>) = marks.into_iter().partition(|id| model.is_mine(id));
-        if others.is_empty() {
-            acts::drop_claims(model, mine, out);
-        } else {
-            send(model, Deed::Claim(others), out);
-        }
-        return;
-    }
-    let Some(id) = model.subject().map(str::to_owned) else {
-        return;
-    };
-    if model.is_mine(&id) {
-        let mut ids = chain(model, &id);
-        ids.retain(|other| *other == id || model.is_mine(other));
-        acts::drop_claims(model, ids, out);
-        return;
-    }
-    match model.holder(&id) {
-        Some(by) if by != who => {
-            let text = format!("{by} holds it");
-            complain(model, text);
-        }
-        _ => {
-            send(model, Deed::Claim(vec![id]), out);
-        }
-    }
-}
-
-/// The case and what it waits for, as far as the screen knows.
-fn chain(model: &Model, id: &str) -> Vec<String> {
-    let mut ids = vec![id.to_owned()];
-    if let Some(row) = model.queue.table.by_id(id) {
-        ids.extend(row.blocked_by.iter().map(|(b, _)| b.to_string()));
-    }
-    ids
-}
-
-fn next_free(model: &mut Model, out: &mut Vec<Effect>) {
-    let Some(id) = model.queue.next_free(&model.setup.who) else {
-        let why = match (&model.scan, model.queue.complete) {
-            (_, false) => "cases are still being read",
-            (Scan::Running { .. }, _) if model.queue.table.rows.is_empty() => "no case yet: the scan is under way",
-            _ => "no undecided case left that nobody holds",
-        };
-        let more = if model.queue.query.is_empty() {
-            ""
-        } else {
-            " (in this filter: esc lifts it)"
-        };
-        complain(model, format!("{why}{more}"));
-        return;
-    };
-    model.queue.go_to(&id);
-    model.view = View::Queue;
-    enter(model, &id, out);
-    if !model.setup.readonly && model.setup.may_act {
-        send(model, Deed::Claim(vec![id.into()]), out);
-    }
 }
 
 fn back(model: &mut Model, out: &mut Vec<Effect>) {

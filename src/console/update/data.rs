@@ -5,7 +5,7 @@ use crate::console::effect::{Deed, Effect, short};
 use crate::console::model::case::{UNMASKED_FOR, Unmasked};
 use crate::console::model::overlay::{Act, Overlay};
 use crate::console::model::restore::Night;
-use crate::console::model::{Feed, Model, Scan, Source};
+use crate::console::model::{Feed, Model, Scan, Source, View};
 use crate::console::msg::{Msg, Outcome};
 use crate::domain::cluster::Reading;
 use crate::domain::hold::HoldReading;
@@ -19,6 +19,8 @@ use crate::domain::{Error, ErrorKind, Result};
 const HOLD: &str = "hold";
 const HOLD_LATE: i64 = 15_000_000;
 
+/// The source that the ledger's server is, where it does not answer.
+const LEDGER: &str = "ledger";
 /// The source that the cluster is.
 const CLUSTER: &str = "cluster";
 /// A cluster that was heard of so long ago is late, microseconds.
@@ -101,22 +103,21 @@ pub fn take(model: &mut Model, msg: Msg, out: &mut Vec<Effect>) {
                 reload_case(model, out);
             }
         }
+        Msg::Ledger(lost) => linked(model, lost, out),
+        Msg::Again(feed) => again(model, feed, out),
+        Msg::Person { who, role, may_act } => {
+            model.setup.who = who;
+            role.clone_into(&mut model.setup.role);
+            model.setup.may_act = may_act;
+        }
+        Msg::Lookers(lookers) => model.lookers = lookers,
         Msg::Preview(state) => previewed(model, state),
         Msg::Sources(sources) => aged(model, sources),
         Msg::Night(night) => nightly(model, *night),
         Msg::Cluster(reading) => clustered(model, reading),
         Msg::Restoring { view, preflight } => restoring(model, view, preflight),
         Msg::Warning(error) => complain(model, sentence(&error)),
-        Msg::Died { feed, why } => {
-            match feed {
-                Feed::Rows => model.queue.busy = false,
-                Feed::Diff => model.diff.busy = false,
-                Feed::Preview => model.preview.state = crate::console::model::preview::State::Never,
-                _ => {}
-            }
-            model.dead.retain(|(dead, _)| *dead != feed);
-            model.dead.push((feed, why));
-        }
+        Msg::Died { feed, why } => died(model, feed, why),
         // Keys, time, and what is taken before it comes here.
         _ => {}
     }
@@ -124,10 +125,70 @@ pub fn take(model: &mut Model, msg: Msg, out: &mut Vec<Effect>) {
 
 /// Other ages come in; the cluster and AWS have their own.
 fn aged(model: &mut Model, sources: Vec<Source>) {
-    let own = |s: &Source| [CLUSTER, AWS, HOLD].contains(&s.name.as_str());
+    let own = |s: &Source| [CLUSTER, AWS, HOLD, LEDGER].contains(&s.name.as_str());
     let kept: Vec<Source> = model.sources.drain(..).filter(own).collect();
     model.sources = sources;
     model.sources.extend(kept);
+}
+
+/// A background task died.
+fn died(model: &mut Model, feed: Feed, why: String) {
+    match feed {
+        Feed::Rows => model.queue.busy = false,
+        Feed::Diff => model.diff.busy = false,
+        Feed::Preview => model.preview.state = crate::console::model::preview::State::Never,
+        // No part of the view says so of these.
+        Feed::Deeds | Feed::Watch => {
+            let first = why.lines().next().unwrap_or_default();
+            complain(
+                model,
+                format!("{} stopped, ctrl-r starts it again: {first}", feed.words()),
+            );
+        }
+        _ => {}
+    }
+    model.dead.retain(|(dead, _)| *dead != feed);
+    model.dead.push((feed, why));
+}
+
+/// The ledger's server went away, or is back: then everything is read again.
+fn linked(model: &mut Model, lost: Option<(Source, String)>, out: &mut Vec<Effect>) {
+    model.sources.retain(|s| s.name != LEDGER);
+    model.ledger_lost = None;
+    let Some((source, why)) = lost else {
+        say(model, "the ledger answers again");
+        for feed in [Feed::Overview, Feed::Rows, Feed::Case, Feed::Diff] {
+            again(model, feed, out);
+        }
+        return;
+    };
+    model.sources.insert(0, source);
+    model.ledger_lost = Some(why);
+}
+
+/// What feeds this lost what it was asked for.
+fn again(model: &mut Model, feed: Feed, out: &mut Vec<Effect>) {
+    match feed {
+        Feed::Rows => {
+            model.queue.busy = false;
+            read_rows(model, out);
+        }
+        Feed::Case => reload_case(model, out),
+        Feed::Overview | Feed::Watch => {
+            out.push(Effect::LoadOverview);
+            // Single rows that were to be read are not known any more.
+            model.queue.again = true;
+        }
+        Feed::Diff => {
+            model.diff.busy = false;
+            model.diff.stale = true;
+            if model.view == View::Diff {
+                super::commands::count(model, true, out);
+            }
+        }
+        Feed::Preview => model.preview.state = crate::console::model::preview::State::Never,
+        Feed::Deeds | Feed::Phases | Feed::Night | Feed::Aws | Feed::Scan | Feed::Hold => {}
+    }
 }
 
 /// What else is watched was looked at; the cursor stays on its line, though others come before it.
@@ -263,7 +324,8 @@ fn answered(model: &mut Model, number: u64, deed: &Deed, outcome: Result<Outcome
     match outcome {
         Ok(outcome) => {
             match deed {
-                Deed::Claim(_) => model.held.extend(outcome.changed.iter().cloned()),
+                Deed::Claim(_) | Deed::TakeOver { .. } => model.held.extend(outcome.changed.iter().cloned()),
+                Deed::Next { .. } => super::claims::took_next(model, &outcome.changed, out),
                 Deed::Drop(ids) => {
                     for id in ids {
                         model.held.remove(id);
@@ -288,11 +350,15 @@ fn answered(model: &mut Model, number: u64, deed: &Deed, outcome: Result<Outcome
                 model.layer = None;
             }
             let words = if outcome.words.is_empty() {
-                usual(model, deed, outcome.changed.len())
+                usual(model, deed, &outcome.changed)
             } else {
                 outcome.words
             };
-            say(model, words);
+            if matches!(deed, Deed::Next { .. }) && outcome.changed.is_empty() {
+                complain(model, words);
+            } else {
+                say(model, words);
+            }
             if !outcome.changed.is_empty() {
                 out.push(Effect::LoadSome(outcome.changed));
             }
@@ -313,14 +379,14 @@ fn answered(model: &mut Model, number: u64, deed: &Deed, outcome: Result<Outcome
                     form.sent = None;
                     form.problem = Some(sentence(&error));
                 }
-            } else if error.kind == ErrorKind::Refused || model.layer.is_some() {
+            } else if matches!(error.kind, ErrorKind::Refused | ErrorKind::Lost) || model.layer.is_some() {
                 complain(model, sentence(&error));
             } else {
                 lay(model, Overlay::Message(error));
             }
             // What was refused is usually out of date on the screen.
             reload_case(model, out);
-            if let Deed::Claim(ids) = deed {
+            if let Deed::Claim(ids) | Deed::Next { among: ids, .. } = deed {
                 out.push(Effect::LoadSome(ids.clone()));
             }
         }
@@ -336,7 +402,14 @@ pub(super) fn sentence(error: &Error) -> String {
     text
 }
 
-fn usual(model: &Model, deed: &Deed, changed: usize) -> String {
+fn yours(name: &str, chain: &[String]) -> String {
+    match chain.len() {
+        0 | 1 => format!("{name} is yours"),
+        all => format!("{name} is yours, with {} more that it waits for", all - 1),
+    }
+}
+
+fn usual(model: &Model, deed: &Deed, changed: &[String]) -> String {
     let name = |id: &str| {
         model
             .queue
@@ -346,10 +419,15 @@ fn usual(model: &Model, deed: &Deed, changed: usize) -> String {
     };
     match deed {
         Deed::Claim(ids) => match ids.as_slice() {
-            [one] if changed > 1 => format!("{} is yours, with {} more that it waits for", name(one), changed - 1),
-            [one] => format!("{} is yours", name(one)),
+            [one] => yours(&name(one), changed),
             ids => format!("{} cases are yours", ids.len()),
         },
+        Deed::Next { whole, .. } => match changed.first() {
+            Some(one) => yours(&name(one), changed),
+            None if *whole => super::claims::NONE_LEFT.to_owned(),
+            None => format!("{} (in this filter: esc lifts it)", super::claims::NONE_LEFT),
+        },
+        Deed::TakeOver { case, .. } => yours(&name(case), changed),
         Deed::Drop(ids) => match ids.as_slice() {
             [one] => format!("{} is given back", name(one)),
             ids => format!("{} cases are given back", ids.len()),

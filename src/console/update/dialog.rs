@@ -1,7 +1,7 @@
 //! Keys while a dialog lies over the view. A key given before the dialog could be read does nothing.
 
 use super::commands::{filter, run};
-use super::{acts, complain, together};
+use super::{acts, complain, submit, together};
 use crate::console::command;
 use crate::console::effect::Effect;
 use crate::console::model::Model;
@@ -142,7 +142,7 @@ fn form(model: &mut Model, key: KeyEvent, out: &mut Vec<Effect>) {
         return;
     }
     match key.code {
-        KeyCode::Char('y') if form.confirm == Confirm::Yes => acts::submit(model, out),
+        KeyCode::Char('y') if form.confirm == Confirm::Yes => submit::submit(model, out),
         KeyCode::Char(c) if pick(form, c, last.as_ref()) => {
             form.focus = form.fields.iter().position(|f| f.asks == Asks::Confirm);
         }
@@ -200,7 +200,7 @@ fn entered(model: &mut Model, focus: usize, out: &mut Vec<Effect>) {
     let typed = field.input.text().trim().to_owned();
     if field.asks == Asks::Confirm {
         match &form.confirm {
-            Confirm::Words(words) if *words == typed => acts::submit(model, out),
+            Confirm::Words(words) if *words == typed => submit::submit(model, out),
             Confirm::Words(words) => form.problem = Some(format!("type {words:?} exactly")),
             _ => {}
         }
@@ -225,7 +225,7 @@ fn entered(model: &mut Model, focus: usize, out: &mut Vec<Effect>) {
         .filter(|i| form.fields[*i].asks != Asks::Reason || form.presets.is_empty())
     {
         Some(blank) => form.focus = Some(blank),
-        None if form.confirm == Confirm::Enter => acts::submit(model, out),
+        None if form.confirm == Confirm::Enter => submit::submit(model, out),
         // With a reason still to choose, digits choose; with none missing, what confirms has the keys.
         None if form.blank().is_some() => form.focus = None,
         None => form.focus = form.fields.iter().position(|f| f.asks == Asks::Confirm),

@@ -1,10 +1,12 @@
 //! What a message changes, and what it asks for. Pure: no clock, no input, no output.
 
 mod acts;
+mod claims;
 mod commands;
 mod data;
 mod dialog;
 mod drafts;
+mod submit;
 mod tick;
 mod together;
 
@@ -99,6 +101,11 @@ fn settle(model: &mut Model, out: &mut Vec<Effect>) {
     }
     if model.queue.again && !model.queue.busy && model.now - model.queue.began >= READ_EVERY.max(5 * model.queue.took) {
         read_rows(model, out);
+    }
+    let looking = model.looking().map(str::to_owned);
+    if looking != model.looked {
+        model.looked.clone_from(&looking);
+        out.push(Effect::Look(looking));
     }
     let areas = layout::areas(model);
     model.queue.scroll_into(usize::from(areas.list.height));

@@ -2,7 +2,10 @@
 
 mod again;
 mod carried;
+mod claims;
 mod despite;
+mod lists;
+mod lost;
 mod night;
 mod noise;
 mod together;
@@ -40,6 +43,8 @@ struct Run {
     papers: Vec<Paper>,
     bulks: Vec<Bulking>,
     bells: usize,
+    /// Cases that others were told are open here.
+    looked: Vec<Option<String>>,
     kept: BTreeMap<String, Draft>,
     /// Effects wait here while they are held back.
     held: Option<VecDeque<Effect>>,
@@ -67,6 +72,7 @@ impl Run {
             papers: Vec::new(),
             bulks: Vec::new(),
             bells: 0,
+            looked: Vec::new(),
             kept: BTreeMap::new(),
             held: None,
         };
@@ -213,6 +219,10 @@ impl Run {
                 self.kept = drafts;
                 return None;
             }
+            Effect::Look(case) => {
+                self.looked.push(case);
+                return None;
+            }
             Effect::Restart | Effect::AskAws | Effect::Discard(_) | Effect::LoadPreview | Effect::StopBulk => {
                 return None;
             }
@@ -225,6 +235,12 @@ impl Run {
                 .iter()
                 .flat_map(|id| [id.clone()].into_iter().chain(self.blockers(id)))
                 .collect(),
+            Deed::Next { among, .. } => among
+                .first()
+                .into_iter()
+                .flat_map(|id| [id.clone()].into_iter().chain(self.blockers(id)))
+                .collect(),
+            Deed::TakeOver { case, .. } => vec![case.clone()],
             Deed::Drop(ids) | Deed::Prove(ids) => ids.clone(),
             Deed::Decide(d) => vec![d.case.clone()],
             Deed::Done { case, .. } | Deed::Undo { case, .. } | Deed::Reopen { case, .. } | Deed::Note { case, .. } => {
@@ -251,7 +267,7 @@ impl Run {
         };
         for row in self.rows.iter_mut().filter(|r| changed.iter().any(|id| **id == *r.id)) {
             match deed {
-                Deed::Claim(_) => row.claim = Some(fixture::claim("ana")),
+                Deed::Claim(_) | Deed::Next { .. } | Deed::TakeOver { .. } => row.claim = Some(fixture::claim("ana")),
                 Deed::Drop(_) => row.claim = None,
                 Deed::Decide(d) => {
                     row.verb = d.verb;
@@ -385,31 +401,6 @@ fn deciding_a_case_that_nobody_holds_claims_it_first() {
 }
 
 #[test]
-fn a_chain_is_claimed_and_given_back_whole() {
-    let mut run = Run::new();
-    run.keys("c");
-    assert_eq!(
-        run.deeds,
-        [Deed::Drop(vec!["order:958".to_owned()])],
-        "one claim goes back at once"
-    );
-    let mut run = Run::new();
-    run.rows[0].claim = None;
-    run.keys("<ctrl-r>");
-    run.keys("c");
-    assert_eq!(run.deeds, [Deed::Claim(vec!["order:958".to_owned()])]);
-    assert!(run.model.held.contains("order:41"), "the whole chain is held");
-    run.keys("c");
-    assert_eq!(run.deeds.len(), 1, "more than one claim goes back only after a word");
-    run.keys("y");
-    assert_eq!(
-        run.deeds[1],
-        Deed::Drop(vec!["order:958".to_owned(), "order:41".to_owned()])
-    );
-    assert!(run.model.held.is_empty());
-}
-
-#[test]
 fn keys_typed_before_a_dialog_could_be_read_do_nothing() {
     let mut run = Run::new();
     run.keys("j<enter>c");
@@ -531,22 +522,6 @@ fn a_decision_is_sent_once_however_often_y_is_pressed() {
 }
 
 #[test]
-fn the_next_free_case_is_opened_and_claimed() {
-    let mut run = Run::new();
-    run.keys("J");
-    assert_eq!(run.cursor(), "order:41");
-    assert!(run.model.in_case && run.model.is_mine("order:41"));
-    run.keys("J");
-    assert_eq!(run.cursor(), "order:91", "order 90 is held by li");
-    run.keys("K");
-    assert_eq!(run.model.case.id.as_deref(), Some("order:41"));
-    // Who may only look, only opens.
-    let mut run = Run::with(|m| m.setup.readonly = true);
-    run.keys("Jacu");
-    assert!(run.model.in_case && run.model.layer.is_none() && run.deeds.is_empty());
-}
-
-#[test]
 fn to_dos_are_done_proven_and_undone_by_keyboard() {
     let mut run = Run::new();
     run.keys("/sfo-93<enter><enter>");
@@ -588,98 +563,6 @@ fn the_palette_runs_what_the_keys_run() {
 }
 
 #[test]
-fn a_filter_narrows_lifts_and_is_walked() {
-    let mut run = Run::new();
-    run.keys("/sta");
-    assert!(run.model.queue.shown.is_empty() || run.model.queue.query.text == "sta");
-    run.keys("te:opn");
-    let Overlay::Filter(typed) = &run.model.layer.as_ref().unwrap().overlay else {
-        panic!("still typing")
-    };
-    assert!(typed.problem.as_ref().unwrap().contains("no state"));
-    run.keys("<esc>");
-    assert!(run.model.queue.query.is_empty(), "esc leaves the list as before");
-    run.keys("/acc-12<enter>");
-    assert_eq!(run.model.queue.shown.len(), 2);
-    run.keys("<esc>gn");
-    assert_eq!(run.cursor(), "order:90");
-    run.keys("n");
-    assert_eq!(run.cursor(), "order:91");
-    run.keys("N");
-    assert_eq!(run.cursor(), "order:90");
-    run.keys("f");
-    assert_eq!(run.model.queue.query.text, "state:open kind:regressed");
-    run.keys("<esc>o");
-    assert!(run.notice().contains("by order"));
-    assert_eq!(run.cursor(), "order:90", "sorting keeps the cursor on its case");
-}
-
-#[test]
-fn a_refresh_never_moves_what_the_cursor_is_on() {
-    let mut run = Run::new();
-    run.rows.extend((3000..3030).map(fixture::row));
-    run.keys("<ctrl-r>");
-    run.keys("jjj");
-    assert_eq!((run.cursor(), run.model.queue.at), ("order:91", 3));
-    for n in 1000..1005 {
-        run.rows.insert(0, fixture::row(n));
-    }
-    run.now += 5_000_000;
-    run.msg(Msg::Changed);
-    run.msg(Msg::Tick(run.now));
-    assert_eq!((run.cursor(), run.model.queue.at), ("order:91", 8));
-    assert_eq!(run.model.queue.top, 5, "it stands on the same line of the screen");
-    // Marks freeze the list; what is new waits.
-    run.keys("<space>");
-    let shown = run.model.queue.shown.len();
-    run.rows.insert(0, fixture::row(2000));
-    run.now += 5_000_000;
-    run.msg(Msg::Changed);
-    run.msg(Msg::Tick(run.now));
-    assert_eq!(run.model.queue.shown.len(), shown);
-    assert!(run.model.queue.has_news());
-    run.keys("<esc>");
-    assert_eq!(run.model.queue.shown.len(), shown + 1);
-    assert_eq!(run.cursor(), "order:92");
-    // Its case gone, the cursor stays near.
-    run.rows.retain(|r| &*r.id != "order:92");
-    run.now += 5_000_000;
-    run.msg(Msg::Changed);
-    run.msg(Msg::Tick(run.now));
-    assert!(!run.cursor().is_empty());
-}
-
-#[test]
-fn a_range_marks_and_marked_cases_are_claimed_together() {
-    let mut run = Run::new();
-    run.keys("jjjvjjv");
-    assert_eq!(run.model.queue.marks.len(), 3);
-    run.keys("c");
-    assert_eq!(
-        run.deeds,
-        [Deed::Claim(vec![
-            "order:118".to_owned(),
-            "order:91".to_owned(),
-            "order:92".to_owned()
-        ])]
-    );
-    run.keys("-");
-    assert!(run.model.queue.marks.is_empty());
-}
-
-#[test]
-fn the_end_gives_claims_back_after_a_word() {
-    let mut run = Run::new();
-    run.keys("J<esc>q");
-    assert!(run.quit.is_none());
-    run.keys("<esc>qy");
-    assert_eq!(run.quit, Some(vec!["order:41".to_owned()]));
-    let mut run = Run::new();
-    run.keys("q");
-    assert_eq!(run.quit, Some(vec![]));
-}
-
-#[test]
 fn differences_lead_to_the_orders_behind_them() {
     let mut run = Run::new();
     run.keys("3<enter><enter>");
@@ -687,44 +570,4 @@ fn differences_lead_to_the_orders_behind_them() {
     assert_eq!(run.model.case.id.as_deref(), Some("order:958"));
     run.keys("<esc><esc>");
     assert!(run.model.diff.inside.is_none() && run.model.view == View::Diff);
-}
-
-#[test]
-fn a_dead_task_is_said_and_started_again() {
-    let mut run = Run::new();
-    run.msg(Msg::Died {
-        feed: Feed::Rows,
-        why: "disk is gone".to_owned(),
-    });
-    assert_eq!(run.model.dead.len(), 1);
-    run.keys("<ctrl-r>");
-    assert!(run.model.dead.is_empty());
-    assert_eq!(run.scans, 1);
-    run.msg(Msg::Scan(Scan::Running {
-        stage: crate::domain::progress::Stage::Comparing,
-        done: 1,
-        total: 2,
-        since: NOW,
-    }));
-    run.keys("<ctrl-r>");
-    assert_eq!(run.scans, 1, "one scan at a time");
-    run.msg(Msg::Scan(Scan::Failed {
-        at: NOW,
-        error: Error::failed("no route"),
-    }));
-    assert!(run.notice().contains("no route"));
-}
-
-#[test]
-fn rows_of_an_older_reading_are_ignored() {
-    let mut run = Run::new();
-    let shown = run.model.queue.shown.len();
-    run.msg(Msg::Rows {
-        reading: 0,
-        rows: vec![fixture::row(7)],
-        last: true,
-    });
-    run.msg(Msg::Case { reading: 0, case: None });
-    assert_eq!(run.model.queue.shown.len(), shown);
-    assert!(!run.model.case.missing);
 }

@@ -1,7 +1,8 @@
 //! Forms of what takes many cases or two people: bulks, approvals, hand-overs, the end.
 
-use super::acts::{asks, field, form, submit_until};
+use super::acts::{asks, field, form};
 use super::data::sentence;
+use super::submit::submit_until;
 use super::{complain, lay, say, send};
 use crate::console::effect::{Bulking, Deed, Effect, short};
 use crate::console::model::Model;

@@ -396,8 +396,10 @@ fn hints(model: &Model, width: usize) -> Strip<'static> {
             .ours(Tone::Text, " ")
             .ours(Tone::Text, words)
     };
+    // A claim is offered before there is a case to claim, but not to who may not, nor while nothing can be asked.
+    let claims = model.setup.may_act && model.ledger_lost.is_none();
     let all: Vec<_> = command::bound(model)
-        .filter(|c| c.id != Id::Help && (c.id == Id::Claim || command::refused(model, c).is_none()))
+        .filter(|c| c.id != Id::Help && (c.id == Id::Claim && claims || command::refused(model, c).is_none()))
         .filter_map(hint)
         .map(piece)
         .collect();

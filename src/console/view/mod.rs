@@ -84,6 +84,13 @@ fn stale(model: &Model, pen: &mut Pen<'_>, areas: &layout::Areas) {
     pen.strip(
         place,
         0,
-        &Strip::new().with(Tone::Loud, safe!(" as of {}: the ledger does not answer ", at)),
+        &Strip::new().with(
+            Tone::Loud,
+            safe!(
+                " as of {}: {} ",
+                at,
+                Safe::of(model.ledger_lost.as_deref().unwrap_or("the ledger does not answer"))
+            ),
+        ),
     );
 }

@@ -89,24 +89,36 @@ CREATE FUNCTION chain_of(a act, first text) RETURNS text[] LANGUAGE sql STABLE A
     SELECT array_agg(id) FROM chain
 $$;
 
--- Opens the next case that nobody holds, and claims it with all it waits for, in one step. `after`: a case to pass over.
+-- Opens the next case that nobody holds, and claims it with all it waits for, in one step. `among`: only one of these, in
+-- their order; `pass`: none of these.
 CREATE FUNCTION do_claim_next(a act, args jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     ids text[];
     passed text[] := ARRAY(SELECT jsonb_array_elements_text(args->'pass'));
+    among text[] := ARRAY(SELECT jsonb_array_elements_text(args->'among'));
     candidate text;
     locked bigint;
 BEGIN
     LOOP
-        -- A CTE: else the planner may take more rows than it is asked for.
-        WITH next AS MATERIALIZED (
-            SELECT c.id FROM kept_cases c
-            WHERE c.incident = a.incident AND c.state = 'open' AND c.id <> ALL (passed)
-              AND NOT EXISTS (SELECT 1 FROM kept_claims l WHERE l.no = c.no AND l.until > a.now)
-            ORDER BY c.place, c.no LIMIT 1 FOR NO KEY UPDATE OF c SKIP LOCKED
-        )
-        SELECT id INTO candidate FROM next;
-        IF NOT FOUND THEN
+        -- A CTE: else the planner may take more rows than it is asked for. (The order of a list would cost a queue its index.)
+        IF cardinality(among) > 0 THEN
+            WITH next AS MATERIALIZED (
+                SELECT c.id FROM unnest(among) WITH ORDINALITY AS wanted (id, nth) JOIN kept_cases c ON c.incident = a.incident AND c.id = wanted.id
+                WHERE c.state = 'open' AND c.id <> ALL (passed)
+                  AND NOT EXISTS (SELECT 1 FROM kept_claims l WHERE l.no = c.no AND l.until > a.now)
+                ORDER BY wanted.nth LIMIT 1 FOR NO KEY UPDATE OF c SKIP LOCKED
+            )
+            SELECT id INTO candidate FROM next;
+        ELSE
+            WITH next AS MATERIALIZED (
+                SELECT c.id FROM kept_cases c
+                WHERE c.incident = a.incident AND c.state = 'open' AND c.id <> ALL (passed)
+                  AND NOT EXISTS (SELECT 1 FROM kept_claims l WHERE l.no = c.no AND l.until > a.now)
+                ORDER BY c.place, c.no LIMIT 1 FOR NO KEY UPDATE OF c SKIP LOCKED
+            )
+            SELECT id INTO candidate FROM next;
+        END IF;
+        IF candidate IS NULL THEN
             RETURN 'null';
         END IF;
         ids := chain_of(a, candidate);

@@ -60,7 +60,8 @@ CREATE FUNCTION seal(incident text, l kept_audit, before text) RETURNS text LANG
         || '],[' || quoted(l.outcome) || ',' || quoted(l.why) || ']]', 'UTF8')), 'hex')
 $$;
 
--- Adds a line to the chain of the incident. Its head is locked until the deed ends: call it last.
+-- Adds a line to the chain of the incident. Its head is locked until the deed ends: call it last. Consoles that listen hear
+-- when the deed is committed that there is something new.
 CREATE FUNCTION audit(a act, action text, case_id text, verb text, key text, outcome text, why text) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -75,6 +76,7 @@ BEGIN
     INSERT INTO kept_audit SELECT line.*;
     PERFORM require_written(FOUND);
     UPDATE kept_heads h SET seq = line.seq, hash = line.hash WHERE h.incident = a.incident;
+    PERFORM pg_notify('restitch', '');
 END $$;
 
 CREATE FUNCTION is_operator() RETURNS boolean LANGUAGE sql STABLE AS $$

@@ -112,7 +112,9 @@ pub(in crate::ledger) fn create(config: &Config, insist: bool) -> Result<String>
         .at(place)
         .cure("make the ledger in a database with ENCODING 'UTF8'"));
     }
-    let client = run(client, "BEGIN", Doing::Quick).map_err(told)?;
+    // It waits for whoever reads just now, and takes its time.
+    let begin = "BEGIN; SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0";
+    let client = run(client, begin, Doing::Quick).map_err(told)?;
     let client = run(client, ROLES, Doing::Long).map_err(|t| without_right(t, &place))?;
     let client = run(
         client,

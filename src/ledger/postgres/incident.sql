@@ -115,6 +115,11 @@ END $$;
 -- Says which case a console looks at: nothing of it is a deed, and the trail says nothing of it.
 CREATE FUNCTION do_look(a act, args jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
+    -- Looking on is no news.
+    IF NOT EXISTS (SELECT 1 FROM kept_lookers k WHERE k.console = args->>'console' AND k.at > a.now - 30000000
+                   AND k.case_id IS NOT DISTINCT FROM args->>'case') THEN
+        PERFORM pg_notify('restitch', '');
+    END IF;
     DELETE FROM kept_lookers k WHERE k.at < a.now - 60000000;
     INSERT INTO kept_lookers VALUES (args->>'console', a.incident, a.who, args->>'case', a.now)
     ON CONFLICT (console) DO UPDATE SET incident = excluded.incident, login = excluded.login, case_id = excluded.case_id, at = excluded.at;
@@ -128,4 +133,4 @@ SELECT publish('set_policy', 'restitch_lead', 'to say what takes another person'
 SELECT publish('first_fact', 'restitch_operator');
 SELECT publish('ignore', 'restitch_lead', 'to ignore a column');
 SELECT publish('compare_again', 'restitch_lead', 'to compare a column again');
-SELECT publish('look', 'restitch_viewer');
+SELECT publish('look', 'restitch_operator');

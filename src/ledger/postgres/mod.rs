@@ -14,6 +14,7 @@
 //! | `link` | connections, and the thread that drives them |
 //! | `trouble` | what a lost connection or an error of the server means |
 //! | `create` | roles, schema, versions |
+//! | `ears` | hearing of what others change, and whether the server is there |
 //! | `intent` | decisions that were asked for and not answered yet, kept in a file |
 //! | `beside` | the ledger in the very database that an effect writes |
 //! | `scan` | taking in what a scan found, piece by piece |
@@ -21,6 +22,7 @@
 
 mod beside;
 mod create;
+mod ears;
 mod intent;
 mod link;
 mod scan;
@@ -34,8 +36,9 @@ use crate::config::{Config, Database, DbUrl, LedgerConfig};
 use crate::domain::{Error, ErrorKind, Result};
 pub use beside::{Beside, Place};
 pub(super) use create::{create, grants};
+pub(super) use ears::Ears;
 use intent::Intents;
-use link::{Bound, Line, Link, ask, end_later, run};
+use link::{Bound, IMPATIENT, Line, Link, PATIENT, ask, end_later, run};
 use serde_json::{Value as Json, json};
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -171,6 +174,11 @@ impl Postgres {
         }
     }
 
+    /// What hears of others' changes.
+    pub fn ears(&self) -> Ears {
+        Ears::new(Arc::clone(&self.link), self.place.clone())
+    }
+
     /// Reads in one snapshot.
     pub fn read<T>(&self, here: &Here, what: impl FnOnce(&dyn Snapshot) -> Res<T>) -> Res<T> {
         let moment = self.begin(here)?;
@@ -297,15 +305,8 @@ impl Postgres {
         let began = Instant::now();
         let mut lost: Option<String> = None;
         for attempt in 0_u32.. {
-            let asked = match self.link.take() {
-                Ok(client) => ask(client, &sql, bound(), doing),
-                Err(error) => Err(Trouble::Failed(error)),
-            };
-            let trouble = match asked {
-                Ok((client, rows)) => {
-                    self.link.give_back(client);
-                    return answered(&rows, &self.place);
-                }
+            let trouble = match self.ask_once(&sql, bound(), doing) {
+                Ok(rows) => return answered(&rows, &self.place),
                 Err(trouble) => trouble,
             };
             let patient = began.elapsed() < PATIENCE;
@@ -318,12 +319,20 @@ impl Postgres {
                     lost = Some(why);
                 }
                 // It was sent before: whether it was done is still to be found out.
-                Trouble::Failed(error) if lost.is_some() && error.kind == ErrorKind::Failed => {
+                Trouble::Failed(error)
+                    if lost.is_some() && matches!(error.kind, ErrorKind::Failed | ErrorKind::Lost) =>
+                {
                     if !patient {
                         return Err(unconfirmed(&error.what, &self.place));
                     }
                 }
-                Trouble::Busy(_, client) if patient => self.link.give_back_some(client),
+                Trouble::Failed(error) if error.kind == ErrorKind::Lost => {
+                    let what = format!("nothing was sent: {}", error.what);
+                    return Err(Error { what, ..error });
+                }
+                Trouble::Busy(_, client) if patient => {
+                    self.link.give_back_some(client.filter(|_| doing != Doing::Long));
+                }
                 Trouble::Forbidden(why, client) => {
                     self.link.give_back_some(client);
                     return Err(self.forbidden(name, origin, Trouble::Forbidden(why, None)));
@@ -334,6 +343,19 @@ impl Postgres {
             thread::sleep(pause(attempt));
         }
         Err(unconfirmed(lost.as_deref().unwrap_or_default(), &self.place))
+    }
+
+    fn ask_once(&self, sql: &str, bound: Vec<Bound>, doing: Doing) -> Result<Vec<tokio_postgres::Row>, Trouble> {
+        let mut line = self.link.take().map_err(Trouble::Failed)?;
+        if doing == Doing::Long {
+            line = run(line, PATIENT, Doing::Quick)?;
+        }
+        let (mut line, rows) = ask(line, sql, bound, doing)?;
+        if doing == Doing::Long {
+            line = run(line, IMPATIENT, Doing::Quick)?;
+        }
+        self.link.give_back(line);
+        Ok(rows)
     }
 
     /// Whom the server does not let call a function is told why, and that is written down too.
@@ -353,20 +375,21 @@ impl Postgres {
     }
 
     /// Settles the decisions that an earlier restitch asked for and got no answer to.
-    pub fn resume(&mut self, here: &Here) -> Result<()> {
+    pub fn resume(&self, here: &Here) -> Result<Vec<String>> {
+        let mut resumed = Vec::new();
         for kept in self.intents()?.left(&self.place, here)? {
             let answer = self.call("decide", &kept.origin, &kept.args, Doing::Quick);
-            self.resumed.push(match &answer {
+            resumed.push(match &answer {
                 Ok(Json::Null) => kept.words("was not decided: the case changed meanwhile"),
                 Ok(_) => kept.words("is decided"),
                 Err(error) if error.kind == ErrorKind::Refused => {
                     kept.words(&format!("was not decided: {}", error.what))
                 }
-                Err(_) => return answer.map(drop),
+                Err(_) => return answer.map(|_| resumed),
             });
             kept.done();
         }
-        Ok(())
+        Ok(resumed)
     }
 }
 

@@ -11,6 +11,8 @@ pub(super) enum Doing {
     Quick,
     /// Whole queues, trails and scans.
     Long,
+    /// Whether anybody is there.
+    Glance,
 }
 
 impl Doing {
@@ -18,6 +20,7 @@ impl Doing {
         match self {
             Self::Quick => SILENCE,
             Self::Long => Duration::from_mins(15),
+            Self::Glance => Duration::from_secs(8),
         }
     }
 }
@@ -84,7 +87,7 @@ impl Trouble {
         match self {
             Self::Failed(error) if error.place.is_some() => error,
             Self::Failed(error) => error.at(place),
-            Self::Lost(why) => Error::failed(format!("the ledger's server does not answer: {why}"))
+            Self::Lost(why) => Error::new(ErrorKind::Lost, format!("the ledger's server does not answer: {why}"))
                 .at(place)
                 .cure("look whether the instance is available; restitch connects again by itself"),
             Self::Busy(why, _) => Error::failed(format!(
