@@ -10,6 +10,8 @@
 
 #[path = "pty/demo.rs"]
 mod demo;
+#[path = "pty/hangup.rs"]
+mod hangup;
 #[path = "pty/hostile.rs"]
 mod hostile;
 #[path = "pty/looks.rs"]
@@ -35,7 +37,14 @@ use terminal::{PATIENCE, RESTITCH, Terminal, command};
 /// A server that keeps what it acknowledges, and lists whose statement is whose.
 fn server() -> &'static support::Pg {
     static SERVER: OnceLock<support::Pg> = OnceLock::new();
-    SERVER.get_or_init(|| support::Pg::start(&["fsync=on", "autovacuum=off", "log_line_prefix=%u@%d:"]))
+    SERVER.get_or_init(|| {
+        let pg = support::Pg::start(&["fsync=on", "autovacuum=off", "log_line_prefix=%u@%d:"]);
+        // The roles of the ledger are made with the first one, and not by two at once.
+        let mut first = restitch::config::Config::default();
+        first.ledger.database = pg.database(&pg.create_db());
+        restitch::ledger::create(&first, false).unwrap();
+        pg
+    })
 }
 
 /// A folder with the configuration of an incident that has nothing in it yet.

@@ -84,6 +84,70 @@ fn logins_by_password_are_made_and_refusals_said() {
 }
 
 /// The parts of a token's query, and what it was signed for.
+/// Everything that lies in the folder and holds this text, but for the password's own file.
+fn left_behind(hold: &World, secret: &str) -> Vec<String> {
+    let files = std::fs::read_dir(hold.night.path(".")).unwrap().flatten();
+    let names = files.filter(|f| f.path().is_file() && f.file_name() != "broker.password");
+    names
+        .filter(|f| String::from_utf8_lossy(&std::fs::read(f.path()).unwrap()).contains(secret))
+        .map(|f| f.file_name().to_string_lossy().into_owned())
+        .collect()
+}
+
+#[test]
+fn a_password_goes_to_the_broker_and_is_seen_nowhere_else() {
+    const CANARY: &str = "canary-91be44";
+    let relay = Relay::start(Login::Plain(CANARY.to_owned()));
+    for (place, key) in [
+        ("env", "password_env = \"HOLD_PASSWORD\""),
+        ("file", "password_file = \"broker.password\""),
+    ] {
+        let lines = format!("sasl = \"plain\"\nusername = \"restitch\"\n{key}");
+        let hold = world(&relay, &format!("secret-{place}"), &lines);
+        hold.night.write("broker.password", format!("{CANARY}\n"));
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(hold.night.path("broker.password"), private).unwrap();
+        let logins = relay.logins.lock().unwrap().len();
+        let mut said = String::new();
+        for args in [
+            &["hold", "status"][..],
+            &["hold", "status", "--json"],
+            &["doctor"],
+            &["doctor", "--json"],
+            &["print-config"],
+            &["ready"],
+            &["scan"],
+            &["audit", "list", "--json"],
+        ] {
+            let mut command = hold.night.command(args);
+            command
+                .args(["-v", "-v"])
+                .env("HOLD_PASSWORD", CANARY)
+                .env("RUST_LOG", "trace")
+                .env("RUST_BACKTRACE", "full")
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped());
+            let child = command.spawn().unwrap();
+            // As `ps` lists it.
+            let listed = std::fs::read(format!("/proc/{}/cmdline", child.id())).unwrap_or_default();
+            let output = child.wait_with_output().unwrap();
+            for bytes in [listed, output.stdout, output.stderr] {
+                said.push_str(&String::from_utf8_lossy(&bytes));
+            }
+        }
+        assert!(
+            relay.logins.lock().unwrap().len() > logins,
+            "{place}: it was never used"
+        );
+        assert!(!said.contains(CANARY), "{place}: {said}");
+        assert_eq!(left_behind(&hold, CANARY), Vec::<String>::new(), "{place}");
+        // And it would have been seen.
+        hold.night.write("note", CANARY);
+        assert_eq!(left_behind(&hold, CANARY), ["note"]);
+    }
+}
+
 fn query(token: &str) -> Vec<(String, String)> {
     let url = String::from_utf8(URL_SAFE_NO_PAD.decode(token).unwrap()).unwrap();
     let query = url.strip_prefix("https://kafka.eu-central-1.amazonaws.com/?").unwrap();
