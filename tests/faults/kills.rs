@@ -184,9 +184,9 @@ impl<'a> Lane<'a> {
     }
 }
 
-/// More than one decides.
+/// More than one decides: about two for each kill.
 const fn orders_of_a_lane(kills: usize) -> usize {
-    kills * 2 / LANES.len() + 100
+    kills * 3 / LANES.len() + 100
 }
 
 /// Enough orders for so many kills.
