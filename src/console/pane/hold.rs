@@ -121,7 +121,9 @@ fn heads<'m>(model: &Model, reading: &'m HoldReading, width: usize) -> Vec<Strip
         }
     };
     let notes = reading.why.iter().chain(&keeping.notes).chain(&reading.notes);
-    lines.extend(notes.map(|note| Strip::new().with(Tone::Warn, safe!(" {}", Safe::of(note)))));
+    // What to do about it stands at their end.
+    let parts = notes.flat_map(|note| Safe::of(note).wrap(width.saturating_sub(1)));
+    lines.extend(parts.map(|part| Strip::new().with(Tone::Warn, safe!(" {}", part))));
     if !reading.recorded && reading.silent_since.is_none() {
         let words = " offsets at the shutdown not recorded: hold status --record, or phase pods-down";
         lines.push(Strip::new().ours(Tone::Warn, words));

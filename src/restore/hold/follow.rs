@@ -18,12 +18,8 @@ use std::time::{Duration, Instant};
 
 /// Settings and partitions are asked for again so often: they may be changed while one looks, and that is the cure.
 const SETTINGS: Duration = Duration::from_secs(30);
-/// Few, large answers: following costs little, and the deadline moves no faster.
-const GENTLE: &[(&str, &str)] = &[
-    ("fetch.min.bytes", "65536"),
-    ("fetch.wait.max.ms", "500"),
-    ("queued.max.messages.kbytes", "4096"),
-];
+/// Little memory: the deadline moves no faster than messages are looked at.
+const GENTLE: &[(&str, &str)] = &[("queued.max.messages.kbytes", "4096")];
 
 /// What the brokers do not tell.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +51,8 @@ pub struct Follower {
     partitions: BTreeMap<i32, Watched>,
     keeping: Keeping,
     asked: Option<Instant>,
+    /// No broker is asked for messages until the offsets say that there are more.
+    resting: bool,
     notes: Vec<String>,
     /// Orders seen waiting, by label.
     seen: BTreeMap<String, Seen>,
@@ -79,6 +77,7 @@ impl Follower {
             partitions: BTreeMap::new(),
             keeping: Keeping::default(),
             asked: None,
+            resting: false,
             notes: Vec::new(),
             seen: BTreeMap::new(),
         })
@@ -104,7 +103,22 @@ impl Follower {
             }
         }
         self.ask_group(&ids, stopped);
-        self.assign()
+        self.assign()?;
+        if self.resting && !self.is_read() {
+            self.rest(false)?;
+        }
+        Ok(())
+    }
+
+    /// Stops asking for messages, or goes on. One look a second costs little, and a broker that does not wait with its
+    /// answer until there is something to tell would be asked without end.
+    fn rest(&mut self, rest: bool) -> Result<()> {
+        let consumer = &self.reader.consumer;
+        let change = |all| if rest { consumer.pause(&all) } else { consumer.resume(&all) };
+        let done = consumer.assignment().and_then(change);
+        done.map_err(|e| self.reader.failed(format!("the partitions cannot be read: {e}")))?;
+        self.resting = rest;
+        Ok(())
     }
 
     fn ask_group(&mut self, ids: &[i32], stopped: &dyn Fn() -> bool) {
@@ -158,6 +172,10 @@ impl Follower {
         if fresh.count() > 0 {
             let assigned = self.reader.consumer.incremental_assign(&fresh);
             assigned.map_err(|e| self.reader.failed(format!("the partitions cannot be read: {e}")))?;
+            if self.resting {
+                // The new ones with the rest.
+                self.rest(true)?;
+            }
         }
         Ok(())
     }
@@ -176,8 +194,13 @@ impl Follower {
     ) -> Result<()> {
         let until = Instant::now() + limit;
         loop {
-            if until_read && self.is_read() {
-                return Ok(());
+            if self.is_read() {
+                if until_read {
+                    return Ok(());
+                }
+                if !self.resting {
+                    self.rest(true)?;
+                }
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -238,7 +261,9 @@ impl Follower {
             added.map_err(|e| self.reader.failed(e.to_string()))?;
         }
         let assigned = self.reader.consumer.assign(&all);
-        assigned.map_err(|e| self.reader.failed(format!("the partitions cannot be read: {e}")))
+        assigned.map_err(|e| self.reader.failed(format!("the partitions cannot be read: {e}")))?;
+        self.resting = false;
+        Ok(())
     }
 
     /// Adds what earlier looks saw: orders that wait, and those that are gone. What the order system has taken since is
