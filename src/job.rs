@@ -259,9 +259,11 @@ pub fn gate(config: &Config, ledger: Option<&Ledger>, progress: &Progress) -> Re
     })
 }
 
-/// What will happen by itself when workers start. The old instances are looked at twice, so that what they take shows.
-pub fn ready(config: &Config, ledger: &Ledger) -> Result<Ready> {
+/// What will happen by itself when workers start. The old instances are looked at twice, so that what they take shows, and
+/// held against what a console first saw of them behind the shutdown.
+pub fn ready(config: &Config, ledger: &mut Ledger) -> Result<Ready> {
     let mut watches = old::watches(config);
+    old::count_from_shutdown(&mut watches, ledger, config.incident.attempt, false)?;
     let runtime = runtime()?;
     let mut seen = Vec::new();
     for watch in &mut watches {

@@ -42,7 +42,7 @@ impl SetPhase {
             Ended::Failed => PhaseState::Failed,
         };
         let go = self.name == Phase::Ready && state == PhaseState::Done;
-        let ready = go.then(|| job::ready(&config, &ledger)).transpose()?;
+        let ready = go.then(|| job::ready(&config, &mut ledger)).transpose()?;
         let open = ready.as_ref().map(Ready::words);
         ledger.tick(self.name, state, &self.reason, open.as_deref())?;
         for line in ready.iter().flat_map(|r| &r.lines).filter(|l| l.stand == Stand::Red) {

@@ -22,7 +22,7 @@ pub fn run(context: &mut Context<'_>, config: &Config) -> Result<u8> {
     if may_set {
         job::tell_org(config, &mut ledger)?;
     }
-    let ready = job::ready(config, &ledger)?;
+    let ready = job::ready(config, &mut ledger)?;
     print(context, &ready)?;
     Ok(if ready.is_green() { DONE } else { LEFT })
 }

@@ -152,8 +152,9 @@ pub fn phases(reading: &Reading, before: &Before, known: &[PhaseLine], now: i64)
     if !reading.whole {
         return Vec::new();
     }
+    let settled = settled(reading, known);
     let night = Night {
-        reading,
+        reading: settled.as_ref().unwrap_or(reading),
         before,
         known,
         now,
@@ -170,6 +171,20 @@ pub fn phases(reading: &Reading, before: &Before, known: &[PhaseLine], now: i64)
     ];
     let changed = all.into_iter().filter_map(|(phase, said)| night.change(phase, said?));
     changed.collect()
+}
+
+/// Pods and deployments are watched apart. While the doors are closed and no pod is up, nothing is ready, whatever a status
+/// says that is a moment older: what just went down did not come up. `None` where nothing says otherwise.
+fn settled(reading: &Reading, known: &[PhaseLine]) -> Option<Reading> {
+    let opened = known
+        .iter()
+        .any(|l| l.phase == Phase::Ready && l.state == PhaseState::Done);
+    if opened || !reading.pods.is_empty() || reading.deployments.iter().all(|d| d.ready == 0) {
+        return None;
+    }
+    let mut settled = reading.clone();
+    settled.deployments.iter_mut().for_each(|d| d.ready = 0);
+    Some(settled)
 }
 
 /// Whether pods are meant to be down: the shutdown is behind, and nobody said go.

@@ -7,7 +7,10 @@
 use crate::config::{Config, Database, DbUrl, LogConfig, SourceKind, secrets};
 use crate::domain::old::{Client, Old, Seen};
 use crate::domain::{Error, Result};
+use crate::domain::phase::{Phase, PhaseState};
+use crate::ledger::Ledger;
 use crate::restored::pg::{self, Connection, Session};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 const WRITTEN: &str = "select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint from pg_stat_user_tables";
@@ -23,6 +26,13 @@ const CLIENTS: &str = "\
 
 const WRITABLE: &str = "select not pg_is_in_recovery() and current_setting('transaction_read_only') is not null";
 
+/// How many rows an old instance had ever written, and when it said so, microseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Count {
+    rows: i64,
+    at: i64,
+}
+
 /// One old instance under watch.
 pub struct Watch {
     name: String,
@@ -31,7 +41,39 @@ pub struct Watch {
     /// Rows written as of the first look, and as of the last.
     base: Option<(i64, i64)>,
     written: Option<(u64, i64)>,
+    last: Option<i64>,
     first: Option<i64>,
+    /// The fact of the ledger that looks are held against.
+    since: Option<String>,
+}
+
+/// Has what the old instances take counted from the first look that anybody took at them behind the shutdown: one who
+/// looks later, and once only, says the same. With `may_keep`, a first look is kept in the ledger.
+pub fn count_from_shutdown(
+    watches: &mut [Watch],
+    ledger: &mut Ledger,
+    attempt: u32,
+    may_keep: bool,
+) -> Result<()> {
+    let phases = ledger.phases()?;
+    let down = phases.iter().find(|l| l.phase == Phase::PodsDown && l.state == PhaseState::Done);
+    let Some(down) = down.and_then(|l| l.since) else {
+        return Ok(());
+    };
+    for watch in watches {
+        let name = format!("old-instance {attempt} {} {down}", watch.name);
+        if watch.since.as_ref() == Some(&name) {
+            continue;
+        }
+        match (ledger.fact::<Count>(&name)?, watch.count()) {
+            (Some(first), _) => watch.hold_against(name, first),
+            (None, Some(first)) if may_keep && first.at >= down => {
+                ledger.first_fact(&name, &first)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// A watch for each instance that a `[[log]]` of source `database` names. A file takes no commits from afar.
@@ -54,8 +96,23 @@ impl Watch {
             connection: None,
             base: None,
             written: None,
+            last: None,
             first: None,
+            since: None,
         }
+    }
+
+    /// As of the last look; `None` before it.
+    fn count(&self) -> Option<Count> {
+        let (rows, at) = (self.base?.1, self.last?);
+        Some(Count { rows, at })
+    }
+
+    fn hold_against(&mut self, name: String, first: Count) {
+        self.since = Some(name);
+        self.first = Some(first.at);
+        self.written = None;
+        self.base = Some((first.rows, first.rows));
     }
 
     /// Looks once; `now` is microseconds since 1970. The first look gives what later ones are held against.
@@ -126,6 +183,7 @@ impl Watch {
             self.written = Some((u64::try_from(written - base).unwrap_or(0), now));
         }
         self.base = Some((base, written));
+        self.last = Some(now);
         self.written
     }
 }

@@ -7,6 +7,9 @@
     reason = "tests"
 )]
 
+#[path = "../support/kubernetes.rs"]
+#[allow(dead_code, reason = "shared with another binary, which uses the rest")]
+mod kubernetes;
 #[path = "../cli/night.rs"]
 #[allow(dead_code, reason = "shared with another binary, which uses the rest")]
 mod night;
@@ -19,6 +22,7 @@ mod check;
 mod console;
 mod moto;
 mod peer;
+mod story;
 mod watch;
 
 use night::{Night, Ran};

@@ -38,6 +38,8 @@ pub fn run(shared: &Shared) -> Result<()> {
         for instance in &mut instances {
             night.old.push(runtime.block_on(instance.look(now)));
         }
+        let attempt = shared.config.incident.attempt;
+        old::count_from_shutdown(&mut instances, &mut ledger, attempt, may_set)?;
         for room in ROOMS {
             night
                 .told

@@ -100,6 +100,23 @@ impl Story {
 }
 
 #[test]
+fn a_status_that_still_counts_pods_that_are_gone_brings_no_service_back() {
+    use Phase::{PodsDown, Ready, Services};
+    use PhaseState::{Done, Waiting};
+    let mut story = Story::new();
+    story
+        .sees(vec![pod("web-1")], vec![deployment("web", 1, 1)])
+        .sees(vec![pod("web-1")], vec![deployment("web", 0, 1)])
+        // The list of pods is a moment ahead.
+        .sees(vec![], vec![deployment("web", 0, 1)])
+        .stands(PodsDown, Done, "0 of 1 running")
+        .stands(Services, Waiting, "1 deployments, none started")
+        .sees(vec![], vec![deployment("web", 0, 0)])
+        .stands(Services, Waiting, "1 deployments, none started");
+    assert!(story.known.iter().all(|l| l.phase != Ready), "nobody beat anybody");
+}
+
+#[test]
 fn a_night_goes_down_and_comes_back() {
     use Phase::{PodsDown, Ready, Services, Workers};
     use PhaseState::{Done, Running, Waiting};
