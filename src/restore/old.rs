@@ -6,8 +6,8 @@
 
 use crate::config::{Config, Database, DbUrl, LogConfig, SourceKind, secrets};
 use crate::domain::old::{Client, Old, Seen};
-use crate::domain::{Error, Result};
 use crate::domain::phase::{Phase, PhaseState};
+use crate::domain::{Error, Result};
 use crate::ledger::Ledger;
 use crate::restored::pg::{self, Connection, Session};
 use serde::{Deserialize, Serialize};
@@ -49,14 +49,11 @@ pub struct Watch {
 
 /// Has what the old instances take counted from the first look that anybody took at them behind the shutdown: one who
 /// looks later, and once only, says the same. With `may_keep`, a first look is kept in the ledger.
-pub fn count_from_shutdown(
-    watches: &mut [Watch],
-    ledger: &mut Ledger,
-    attempt: u32,
-    may_keep: bool,
-) -> Result<()> {
+pub fn count_from_shutdown(watches: &mut [Watch], ledger: &mut Ledger, attempt: u32, may_keep: bool) -> Result<()> {
     let phases = ledger.phases()?;
-    let down = phases.iter().find(|l| l.phase == Phase::PodsDown && l.state == PhaseState::Done);
+    let down = phases
+        .iter()
+        .find(|l| l.phase == Phase::PodsDown && l.state == PhaseState::Done);
     let Some(down) = down.and_then(|l| l.since) else {
         return Ok(());
     };

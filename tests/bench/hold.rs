@@ -106,7 +106,10 @@ fn follow() {
         });
         producer.flush(Duration::from_mins(1)).unwrap();
         shows_held(&console, sent);
-        println!("{what}: {busy:.2} % following, {idle:.2} % idle, {:.2} % for following", busy - idle);
+        println!(
+            "{what}: {busy:.2} % following, {idle:.2} % idle, {:.2} % for following",
+            busy - idle
+        );
     }
     console.keys("q");
     console.ends().unwrap();
@@ -145,7 +148,11 @@ fn rescue() {
     // The first round warms the broker.
     for round in 0..=ROUNDS {
         let a = ours_once(folder.path());
-        let b = if has_kcat { theirs_once(folder.path(), &topic) } else { 0.0 };
+        let b = if has_kcat {
+            theirs_once(folder.path(), &topic)
+        } else {
+            0.0
+        };
         if round > 0 {
             ours.push(a);
             theirs.push(b);
@@ -185,7 +192,17 @@ fn theirs_once(folder: &Path, topic: &str) -> f64 {
     let out = std::fs::File::create(&file).unwrap();
     let begun = Instant::now();
     let ran = Command::new("kcat")
-        .args(["-C", "-q", "-e", "-o", "beginning", "-b", &kafka().brokers(), "-t", topic])
+        .args([
+            "-C",
+            "-q",
+            "-e",
+            "-o",
+            "beginning",
+            "-b",
+            &kafka().brokers(),
+            "-t",
+            topic,
+        ])
         .stdout(out)
         .status()
         .unwrap();

@@ -1,11 +1,11 @@
 //! One night from the check to the open doors. AWS, cluster, broker and the old instance are peers of the tests; a person
 //! follows it in the console, and every phase shows what says so.
 
+use crate::Site;
 use crate::kubernetes::Kubernetes;
 use crate::support::kafka::kafka;
 use crate::support::pg;
 use crate::terminal::Terminal;
-use crate::Site;
 use restitch::restore::hold::file::{self, Entry};
 use serde_json::json;
 use std::process::Stdio;
@@ -122,7 +122,12 @@ fn a_restore_from_the_check_to_the_open_doors() {
     let begun = Instant::now();
     let held = loop {
         let status = site.run(&["hold", "status", "--json"]).ended(0).json();
-        if status["partitions"].as_array().unwrap().iter().all(|p| p["earliest"] == 2) {
+        if status["partitions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|p| p["earliest"] == 2)
+        {
             break status;
         }
         assert!(begun.elapsed() < LIMIT, "the broker keeps them: {status}");
@@ -160,8 +165,15 @@ fn a_restore_from_the_check_to_the_open_doors() {
     phase(&terminal, "services back", "3 of 3 deployments ready");
     phase(&terminal, "catalogue reloaded", "✓");
     phase(&terminal, "workers allocated", "✓");
-    let release = site.run(&["hold", "release", "--in", "om.held.rescue", "--json"]).ended(0).json();
-    assert_eq!((&release["sent"], &release["refused"]), (&json!(4), &json!(0)), "{release}");
+    let release = site
+        .run(&["hold", "release", "--in", "om.held.rescue", "--json"])
+        .ended(0)
+        .json();
+    assert_eq!(
+        (&release["sent"], &release["refused"]),
+        (&json!(4), &json!(0)),
+        "{release}"
+    );
     tick("hold", "4 of 4 went back");
     tick("triage", "nothing is left");
     for title in TITLES {
@@ -171,10 +183,21 @@ fn a_restore_from_the_check_to_the_open_doors() {
     terminal.ends().unwrap();
     site.run(&["audit", "verify"]).ended(0);
     let trail = site.run(&["audit", "list", "--json"]).ended(0).lines();
-    for name in ["pods-down", "restoring", "ready", "services", "catalogue", "workers", "hold", "triage"] {
+    for name in [
+        "pods-down",
+        "restoring",
+        "ready",
+        "services",
+        "catalogue",
+        "workers",
+        "hold",
+        "triage",
+    ] {
         let wanted = format!("{name} done: ");
         assert!(
-            trail.iter().any(|l| l["why"].as_str().is_some_and(|w| w.starts_with(&wanted))),
+            trail
+                .iter()
+                .any(|l| l["why"].as_str().is_some_and(|w| w.starts_with(&wanted))),
             "{name} is not in the trail"
         );
     }

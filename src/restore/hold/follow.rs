@@ -114,7 +114,13 @@ impl Follower {
     /// answer until there is something to tell would be asked without end.
     fn rest(&mut self, rest: bool) -> Result<()> {
         let consumer = &self.reader.consumer;
-        let change = |all| if rest { consumer.pause(&all) } else { consumer.resume(&all) };
+        let change = |all| {
+            if rest {
+                consumer.pause(&all)
+            } else {
+                consumer.resume(&all)
+            }
+        };
         let done = consumer.assignment().and_then(change);
         done.map_err(|e| self.reader.failed(format!("the partitions cannot be read: {e}")))?;
         self.resting = rest;
