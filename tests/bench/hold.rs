@@ -96,7 +96,7 @@ fn follow() {
         let busy = share(&console, || {
             let (begun, first) = (Instant::now(), sent);
             while begun.elapsed() < WATCHED {
-                let due = first + (begun.elapsed().as_secs_f64() * f64::from(A_SECOND)) as u32;
+                let due = first + u32::try_from(begun.elapsed().as_millis()).unwrap() * A_SECOND / 1_000;
                 while sent < due {
                     send(&producer, &topic, sent);
                     sent += 1;

@@ -73,8 +73,8 @@ fn await_first_look(site: &Site) {
     }
 }
 
-#[test]
-fn a_restore_from_the_check_to_the_open_doors() {
+/// The site, its cluster, the topic of its hold, and the name of the old instance's database.
+fn night() -> (Site, Kubernetes, String, String) {
     let site = Site::new();
     let api = Kubernetes::start();
     let kubeconfig = api.kubeconfig(&site.night.path(""));
@@ -94,6 +94,35 @@ fn a_restore_from_the_check_to_the_open_doors() {
         ),
     );
     scale(&api, 1);
+    (site, api, topic, old)
+}
+
+fn is_in_the_trail(site: &Site) {
+    site.run(&["audit", "verify"]).ended(0);
+    let trail = site.run(&["audit", "list", "--json"]).ended(0).lines();
+    for name in [
+        "pods-down",
+        "restoring",
+        "ready",
+        "services",
+        "catalogue",
+        "workers",
+        "hold",
+        "triage",
+    ] {
+        let wanted = format!("{name} done: ");
+        assert!(
+            trail
+                .iter()
+                .any(|l| l["why"].as_str().is_some_and(|w| w.starts_with(&wanted))),
+            "{name} is not in the trail"
+        );
+    }
+}
+
+#[test]
+fn a_restore_from_the_check_to_the_open_doors() {
+    let (site, api, topic, old) = night();
     let checked = site.run(&["restore", "check", "--json"]).json();
     assert!(checked["checks"].as_array().unwrap().len() > 8, "{checked}");
     let tick = |phase: &str, reason: &str| {
@@ -181,24 +210,5 @@ fn a_restore_from_the_check_to_the_open_doors() {
     }
     terminal.keys("q");
     terminal.ends().unwrap();
-    site.run(&["audit", "verify"]).ended(0);
-    let trail = site.run(&["audit", "list", "--json"]).ended(0).lines();
-    for name in [
-        "pods-down",
-        "restoring",
-        "ready",
-        "services",
-        "catalogue",
-        "workers",
-        "hold",
-        "triage",
-    ] {
-        let wanted = format!("{name} done: ");
-        assert!(
-            trail
-                .iter()
-                .any(|l| l["why"].as_str().is_some_and(|w| w.starts_with(&wanted))),
-            "{name} is not in the trail"
-        );
-    }
+    is_in_the_trail(&site);
 }
