@@ -37,7 +37,7 @@ fn decide(room: &Room, person: &str, cases: Range<usize>, load: &Load) -> Told {
         load.in_flight.fetch_add(1, Ordering::SeqCst);
         while let Err(error) = deed() {
             assert!(
-                matches!(error.kind, ErrorKind::Failed | ErrorKind::Unconfirmed),
+                matches!(error.kind, ErrorKind::Failed | ErrorKind::Lost | ErrorKind::Unconfirmed),
                 "{error}"
             );
             load.again.fetch_add(1, Ordering::Relaxed);
@@ -99,6 +99,7 @@ fn a_server_that_crashes_loses_nothing_it_acknowledged() {
         for _ in 0..crashes {
             let enough = load.acks.load(Ordering::Relaxed) + BETWEEN;
             while load.acks.load(Ordering::Relaxed) < enough {
+                assert!(!people.iter().any(thread::ScopedJoinHandle::is_finished), "a person left");
                 thread::sleep(Duration::from_millis(5));
             }
             // The moment of the crash, which is the subject.

@@ -213,7 +213,9 @@ fn settle(far: &mut Ledger, raw: &Raw, deed: Deed, asked: &Decide, again: &mut u
         match (deed.does)(far, asked) {
             Ok(()) if done() == all("1") => return Ok(()),
             Ok(()) => return Err(format!("done, it was said, and it is {}", done())),
-            Err(error) if error.kind == ErrorKind::Failed && done() == all("0") => *again += 1,
+            Err(error) if matches!(error.kind, ErrorKind::Failed | ErrorKind::Lost) && done() == all("0") => {
+                *again += 1;
+            }
             Err(error) => return Err(format!("{error}, and it is {}", done())),
         }
     }
