@@ -99,7 +99,10 @@ fn a_server_that_crashes_loses_nothing_it_acknowledged() {
         for _ in 0..crashes {
             let enough = load.acks.load(Ordering::Relaxed) + BETWEEN;
             while load.acks.load(Ordering::Relaxed) < enough {
-                assert!(!people.iter().any(thread::ScopedJoinHandle::is_finished), "a person left");
+                assert!(
+                    !people.iter().any(thread::ScopedJoinHandle::is_finished),
+                    "a person left"
+                );
                 thread::sleep(Duration::from_millis(5));
             }
             // The moment of the crash, which is the subject.
