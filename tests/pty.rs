@@ -267,8 +267,10 @@ fn no_size_is_too_small_and_resizing_repaints() {
         terminal.resize(n % 120, n % 41);
     }
     terminal.resize(100, 30);
-    let text = terminal.shows(QUIET);
-    assert!(text.lines().count() >= 29, "{text}");
+    terminal.wait("the last size", |s| {
+        let text = s.contents();
+        text.contains(QUIET) && text.lines().count() >= 29
+    });
     terminal.keys("q");
     assert_eq!(terminal.ends(), Ok(0));
 }

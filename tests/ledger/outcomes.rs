@@ -135,18 +135,23 @@ fn a_session_ended_in_mid_decision_is_found_out() {
     assert_eq!(written(&room), format!("{ROUNDS}|{ROUNDS}|{ROUNDS}|{ROUNDS}"));
 }
 
-/// Nobody waits any more, and the statement goes on: what it came to is asked for under the same key.
+/// The server ends it before anybody gives up waiting: there is nothing to find out.
 #[test]
-fn a_wait_that_was_given_up_is_found_out() {
+fn a_statement_that_takes_too_long_is_ended_and_leaves_nothing() {
     let (room, mut ana) = claimed(1);
     meddle(
         &room,
         "TRIGGER meddle BEFORE",
         "",
-        // Longer than restitch waits for an answer.
+        // Longer than a session's statement may take.
         "IF nextval('public.calls') = 1 THEN PERFORM pg_sleep(18); END IF;",
     );
-    ana.decide(&asking("order:0", Verb::Keep)).unwrap();
+    let asked = asking("order:0", Verb::Keep);
+    let error = ana.decide(&asked).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Failed, "{error}");
+    assert!(error.what.contains("took too long"), "{error}");
+    assert_eq!(written(&room), "0|0|0|0");
+    ana.decide(&asked).unwrap();
     assert_eq!(state(&ana, "order:0"), State::Proven);
     assert_eq!(written(&room), "1|1|1|1");
     ana.verify().unwrap();

@@ -42,7 +42,11 @@ pub fn notice(text: &str) -> &str {
 /// Decides the case that is open and claimed, by the verbs of these letters in turns; the letter of the verb.
 pub fn decide(terminal: &mut Terminal, turns: &[char], turn: usize) -> char {
     terminal.keys("a");
-    let menu = terminal.shows("what shall happen?");
+    // Its title may be on the screen before its lines.
+    let menu = terminal.wait("the menu", |s| {
+        let text = s.contents();
+        text.contains("what shall happen?") && turns.iter().any(|letter| offers(&text, *letter))
+    });
     // What a proof has failed is kept as it is.
     let keep = turns.iter().position(|t| *t == 'k').unwrap_or(turn);
     let turn = if menu.contains("disproven") { keep } else { turn };

@@ -82,7 +82,7 @@ fn writes(statement: &str) -> bool {
         .collect();
     let reads = [
         "begin", "select", "with", "declare", "fetch", "close", "rollback", "commit", "set", "show", "end", "start",
-        "explain",
+        "explain", "listen",
     ];
     let changes = [
         "insert",

@@ -310,6 +310,8 @@ pub struct Model {
     pub dead: Vec<(Feed, String)>,
     /// Cases that this console claimed and still holds.
     pub held: BTreeSet<String>,
+    /// The case that `J` asked for is opened when it comes: the person did not leave meanwhile.
+    pub opens_next: bool,
     /// Who else has which case open.
     pub lookers: BTreeMap<String, Vec<String>>,
     /// The case that others were last told is open here.

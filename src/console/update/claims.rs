@@ -122,6 +122,7 @@ pub fn next_free(model: &mut Model, out: &mut Vec<Effect>) {
             let open = model.subject().filter(|_| model.in_case);
             let pass = open.map(str::to_owned).into_iter().collect();
             send(model, Deed::Next { among, pass, whole }, out);
+            model.opens_next = true;
         }
     }
 }
@@ -131,7 +132,7 @@ pub fn took_next(model: &mut Model, chain: &[String], out: &mut Vec<Effect>) {
     let Some(case) = chain.first() else { return };
     model.held.extend(chain.iter().cloned());
     // Somebody who began something else meanwhile is not torn away from it.
-    if model.layer.is_none() {
+    if model.layer.is_none() && model.opens_next {
         go_to(model, case, out);
     }
 }

@@ -32,6 +32,9 @@ pub fn run(model: &mut Model, command: &Command, out: &mut Vec<Effect>) {
         complain(model, format!("{}: {why}", command.name));
         return;
     }
+    if matches!(command.id, Id::Close | Id::View(_) | Id::NextView | Id::PreviousView) {
+        model.opens_next = false;
+    }
     match command.id {
         Id::Open => open(model, out),
         Id::Verbs => verbs(model, out),

@@ -135,6 +135,20 @@ fn who_began_something_else_is_not_torn_away_by_the_next_case() {
 }
 
 #[test]
+fn who_went_back_to_the_list_stays_there_when_the_next_case_comes() {
+    let mut run = Run::new();
+    run.keys("jjj<enter>");
+    run.held = Some(VecDeque::new());
+    run.keys("J<esc>");
+    assert!(!run.model.in_case);
+    for effect in run.held.take().unwrap() {
+        run.carry_out(vec![effect]);
+    }
+    assert!(!run.model.in_case);
+    assert!(run.notice().contains("is yours"), "{}", run.notice());
+}
+
+#[test]
 fn a_lead_takes_a_case_over_with_a_reason() {
     let mut run = Run::with(|m| m.setup.role = "lead".to_owned());
     run.model.queue.go_to("order:90");
