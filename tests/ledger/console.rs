@@ -161,6 +161,7 @@ fn work(terminal: &mut Terminal, first_turn: usize) -> usize {
             [" is yours", NOTHING].iter().any(|said| notice(&text).contains(said))
         });
         if !notice(&text).contains(" is yours") {
+            to_the_list(terminal);
             return decided;
         }
         decide(terminal, &['k', 'r'], first_turn + decided);

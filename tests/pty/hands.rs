@@ -30,7 +30,7 @@ pub fn offers(menu: &str, letter: char) -> bool {
         let mut words = line.split(['│', ' ']).filter(|w| !w.is_empty());
         words.any(|w| w == letter.to_string())
             && words.nth(1).is_some_and(|w| w != "no:")
-            && line.contains("reversible")
+            && ["reversible", "compensable"].iter().any(|way| line.contains(way))
     })
 }
 
