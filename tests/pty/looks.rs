@@ -156,9 +156,6 @@ fn press_everything(folder: &Path) {
             std::thread::sleep(Duration::from_millis(8));
         }
     }
-    let frames = terminal.frames().0;
-    terminal.keys("<ctrl-c>");
-    terminal.frame_after(frames);
 }
 
 #[test]
