@@ -268,7 +268,7 @@ pub fn ready(config: &Config, ledger: &mut Ledger) -> Result<Ready> {
     let mut seen = Vec::new();
     for watch in &mut watches {
         let first = runtime.block_on(watch.look(time::now()));
-        // PostgreSQL reports what a session wrote about a second after it became idle.
+        // Time is the subject: PostgreSQL reports what a session wrote about a second after it became idle.
         let second = async {
             tokio::time::sleep(Duration::from_millis(1_500)).await;
             watch.look(time::now()).await

@@ -1,7 +1,7 @@
 //! `restitch claim`, `drop` and `takeover`
 
 use super::{Context, DONE, parse};
-use crate::domain::{Result, time};
+use crate::domain::{Result, queue, time};
 use crate::safe;
 use crate::text::Safe;
 use clap::Args;
@@ -33,16 +33,7 @@ impl Claim {
         }
         let claims = ledger.claim(&ids, self.lease)?;
         for (id, claim) in ids.iter().zip(&claims) {
-            let until = time::format(claim.until);
-            if context.out.wants_json() {
-                context
-                    .out
-                    .json(&json!({"case": id, "claimed_by": claim.by, "claimed_until": until, "fence": claim.fence}))?;
-            } else {
-                context
-                    .out
-                    .line(&safe!("{} is yours until {}", Safe::id(id), Safe::of(&until)))?;
-            }
+            tell(context, id, claim)?;
         }
         Ok(DONE)
     }
@@ -93,16 +84,20 @@ impl Takeover {
         let mut ledger = context.ledger(&context.config()?)?;
         let id = super::one_case(&ledger, &self.case)?;
         let claim = ledger.take_over(&id, &self.reason, self.lease)?;
-        let until = time::format(claim.until);
-        if context.out.wants_json() {
-            context
-                .out
-                .json(&json!({"case": id, "claimed_by": claim.by, "claimed_until": until, "fence": claim.fence}))?;
-        } else {
-            context
-                .out
-                .line(&safe!("{} is yours until {}", Safe::id(&id), Safe::of(&until)))?;
-        }
+        tell(context, &id, &claim)?;
         Ok(DONE)
     }
+}
+
+/// Says until when a case is whose.
+fn tell(context: &mut Context<'_>, id: &str, claim: &queue::Claim) -> Result<()> {
+    let until = time::format(claim.until);
+    if context.out.wants_json() {
+        return context
+            .out
+            .json(&json!({"case": id, "claimed_by": claim.by, "claimed_until": until, "fence": claim.fence}));
+    }
+    context
+        .out
+        .line(&safe!("{} is yours until {}", Safe::id(id), Safe::of(&until)))
 }

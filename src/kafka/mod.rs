@@ -262,6 +262,7 @@ mod tests {
         let answer = reader.ask(
             || false,
             |limit| {
+                // Time is the subject: a broker that answers late.
                 std::thread::sleep(limit.min(needs));
                 if limit < needs {
                     return Err(KafkaError::Global(RDKafkaErrorCode::OperationTimedOut));

@@ -1,5 +1,6 @@
 //! What the owner of the tables can do to the trail, and how it shows. SQL is in the words of a SQLite ledger.
 
+use super::dice::Dice;
 use super::trail::{noted, worked};
 use super::*;
 
@@ -127,21 +128,9 @@ fn any_change_removal_insertion_or_reorder_is_found() {
     }
 }
 
-/// Numbers that look like chance, and are the same in every run.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, most: i64) -> i64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        i64::try_from((z ^ (z >> 31)) % most.unsigned_abs()).unwrap()
-    }
-
-    fn line(&mut self) -> i64 {
-        1 + self.below(LINES)
-    }
+/// Any line of the trail.
+fn any_line(dice: &mut Dice) -> i64 {
+    1 + i64::try_from(dice.roll(usize::try_from(LINES).unwrap())).unwrap()
 }
 
 #[test]
@@ -150,14 +139,14 @@ fn a_thousand_random_edits_are_found() {
     let ledger = room.open("bo");
     let anchor = ledger.head().unwrap().unwrap();
     keep(&room);
-    let mut chance = Chance(4);
+    let mut dice = Dice::new(4);
     let (mut kinds, mut found) = ([0; 6], 0);
     for n in 0..1_000 {
-        let kind = usize::try_from(chance.below(6)).unwrap();
+        let kind = dice.roll(6);
         kinds[kind] += 1;
-        let (seq, other) = (chance.line(), chance.line());
+        let (seq, other) = (any_line(&mut dice), any_line(&mut dice));
         let edit = match kind {
-            0 => change(COLUMNS[usize::try_from(chance.below(11)).unwrap()], seq),
+            0 => change(COLUMNS[dice.roll(11)], seq),
             1 => remove(seq),
             2 if seq != other => swap(seq, other),
             2 => format!("DELETE FROM audit WHERE seq = {seq}"),
@@ -191,17 +180,14 @@ fn a_thousand_random_edits_are_found() {
 #[test]
 fn a_hundred_clean_trails_raise_no_alarm() {
     let mut room = Room::new();
-    let mut chance = Chance(7);
+    let mut dice = Dice::new(7);
     for n in 0..100 {
         room.config.incident.id = format!("night {n}");
         let mut ledger = room.open("ana");
         store(&mut ledger, vec![order("1", &[Kind::Lost])]);
-        for note in 0..=chance.below(5) {
+        for note in 0..=dice.roll(5) {
             ledger
-                .note(
-                    "order:1",
-                    &format!("{note} \u{1f600} \"\\ \u{7}\n{}", chance.below(1_000)),
-                )
+                .note("order:1", &format!("{note} \u{1f600} \"\\ \u{7}\n{}", dice.roll(1_000)))
                 .unwrap();
         }
     }
